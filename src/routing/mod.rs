@@ -1,0 +1,5 @@
+//! To come.
+
+mod route;
+
+pub use route::{Route, RouteStrategy};

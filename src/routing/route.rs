@@ -1,0 +1,57 @@
+//! A route: the name that clients ask for, and how its arm is chosen. Built by `config`, checked there.
+
+use crate::domain::{ArmId, Constraints, Preference, RouteName, Strategy};
+use crate::policy::Exploration;
+use crate::provider::Timeouts;
+
+/// How a route chooses, with what the way needs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RouteStrategy {
+    /// The contextual bandit.
+    Learned,
+    /// Always the default.
+    Fixed,
+    /// By shares (positive, not necessarily summing to 1).
+    Weighted(Vec<(ArmId, f64)>),
+    /// One after the other.
+    RoundRobin,
+    /// The lowest expected cost.
+    Cheapest,
+    /// The lowest expected latency.
+    Fastest,
+}
+
+impl RouteStrategy {
+    /// Which strategy, without its settings.
+    pub fn kind(&self) -> Strategy {
+        match self {
+            Self::Learned => Strategy::Learned,
+            Self::Fixed => Strategy::Fixed,
+            Self::Weighted(_) => Strategy::Weighted,
+            Self::RoundRobin => Strategy::RoundRobin,
+            Self::Cheapest => Strategy::Cheapest,
+            Self::Fastest => Strategy::Fastest,
+        }
+    }
+}
+
+/// A route, checked: `default` is one of `arms`, and every arm is in the catalog.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// What clients ask for.
+    pub name: RouteName,
+    /// Candidates, sorted.
+    pub arms: Vec<ArmId>,
+    /// Serves whenever the router is unsure or unwell.
+    pub default: ArmId,
+    /// How it chooses.
+    pub strategy: RouteStrategy,
+    /// What its callers want unless they say otherwise.
+    pub preference: Preference,
+    /// What must hold unless they say otherwise.
+    pub constraints: Constraints,
+    /// How much it gives up to learn.
+    pub exploration: Exploration,
+    /// How long its calls may take.
+    pub timeouts: Timeouts,
+}
