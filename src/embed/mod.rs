@@ -26,7 +26,7 @@ use ndarray::Array2;
 
 pub use encoder::{Embedded, Encoder, EncoderOptions, Text};
 pub use minilm::MiniLm;
-pub use tokenizer::{TokenWindow, Tokenized, Windower};
+pub use tokenizer::{READING_VERSION, TokenWindow, Tokenized, Windower};
 pub use weights::{ENCODER_SHA256, WeightSource};
 
 /// Turns token windows into vectors. Implementations do no queueing and no caching.

@@ -11,6 +11,9 @@ use tokenizers::Tokenizer;
 use super::EmbedError;
 use crate::domain::Cut;
 
+/// Raise it when the same text becomes another sequence or another vector: vectors kept on disk are then made anew.
+pub const READING_VERSION: u32 = 1;
+
 const CLS: u32 = 101;
 const SEP: u32 = 102;
 
