@@ -1,5 +1,10 @@
-//! Pure numerics over `ndarray`: no clock, no randomness, nothing of the field.
+//! Pure numerics in `f64`: no I/O, no clock, no randomness.
+//!
+//! Symmetric matrices are packed by rows of the lower triangle: row `i` is the `i + 1` numbers from `i * (i + 1) / 2` on.
+//! Nothing here knows what its numbers mean.
 
+pub mod cholesky;
+pub mod ewma;
 mod pca;
 
 pub use pca::{Pca, PcaError};
