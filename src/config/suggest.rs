@@ -11,9 +11,15 @@ pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, k)| k)
 }
 
-/// ` (did you mean ...?)`, or nothing.
+/// `; did you mean ...?`, or nothing.
 pub(super) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known).map_or_else(String::new, |k| format!("; did you mean `{k}`?"))
+}
+
+/// What to do about a name that nobody knows: the nearest one, else `advice`.
+pub(super) fn or_else<'a>(name: &str, known: impl IntoIterator<Item = &'a str>, advice: &str) -> String {
+    let hint = hint(name, known);
+    if hint.is_empty() { format!("; {advice}") } else { hint }
 }
 
 /// Edit distance in which a swap of neighbours counts once (optimal string alignment).

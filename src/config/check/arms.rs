@@ -10,7 +10,7 @@ use crate::config::catalog::CatalogModel;
 use crate::config::raw::{RawModel, RawPrice};
 use crate::config::read::At;
 use crate::config::settings::PriceSource;
-use crate::config::suggest::hint;
+use crate::config::suggest::or_else;
 use crate::domain::{Arm, ArmId, Capability, CapabilitySet, Catalog, Limits, Price, ProviderId};
 
 /// Window of a model that neither the file nor the catalog tells: small enough for what runs locally.
@@ -71,21 +71,17 @@ impl<'c> Arms<'c> {
     }
 
     fn from_catalog(&self, id: &str) -> Result<Arm, String> {
-        let known = || hint(id, self.declared.iter().map(String::as_str));
-        let unknown = || format!("there is no model `{id}`{}; add `[models.{id:?}]`", known());
-        let (provider, name) = id.split_once('/').ok_or_else(unknown)?;
-        let Some(configured) = self.providers.get(provider) else {
-            let hint = known();
-            return Err(if hint.is_empty() {
-                format!(
-                    "there is no model `{id}`; add `[models.{id:?}]`, or `[providers.{provider}]` for a model of the built-in catalog"
-                )
-            } else {
-                format!("there is no model `{id}`{hint}")
-            });
+        let unknown = |advice: &str| {
+            let known = self.declared.iter().map(String::as_str);
+            format!("there is no model `{id}`{}", or_else(id, known, advice))
         };
+        let add = format!("add `[models.{id:?}]`");
+        let (provider, name) = id.split_once('/').ok_or_else(|| unknown(&add))?;
+        let configured = self.providers.get(provider).ok_or_else(|| {
+            unknown(&format!("{add}, or `[providers.{provider}]` for a model of the built-in catalog"))
+        })?;
         let vendor = configured.vendor.map_or("", |v| v.id);
-        let model = self.check.catalog.get(vendor, name).ok_or_else(unknown)?;
+        let model = self.check.catalog.get(vendor, name).ok_or_else(|| unknown(&add))?;
         let (provider, limits) = (ProviderId::from(provider), model.limits());
         let (price, capabilities) = (model.price, model.capabilities());
         Ok(Arm { id: ArmId::from(id), provider, model: name.to_owned(), price, limits, capabilities })
@@ -156,8 +152,9 @@ impl Check<'_> {
         let provider = self.required(raw.provider.as_ref(), &raw.place, "provider", advice)?;
         let found = providers.get(&provider.value);
         if found.is_none() {
-            let hint = hint(&provider.value, providers.ids());
-            let message = format!("there is no provider `{0}`{hint}; add `[providers.{0}]`", provider.value);
+            let add = format!("add `[providers.{}]`", provider.value);
+            let advice = or_else(&provider.value, providers.ids(), &add);
+            let message = format!("there is no provider `{}`{advice}", provider.value);
             self.source.fault(&provider.place, message);
         }
         found.map(|found| (provider.value.as_str(), found))
