@@ -1,1 +1,6 @@
 //! To come.
+
+pub mod hash;
+pub mod playbook;
+pub mod prompts;
+pub mod world;
