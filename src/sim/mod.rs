@@ -1,1 +1,7 @@
 //! To come.
+
+pub mod hash;
+pub mod playbook;
+pub mod prompts;
+pub mod upstream;
+pub mod world;
