@@ -47,7 +47,8 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// Pure modules: what they must not contain.
 const PURE: &[&str] = &["domain", "math", "wire", "policy"];
-const IMPURE_WORDS: &[&str] = &["async fn", ".await", "SystemTime", "Instant::now", "std::env", "std::fs", "now_v7"];
+const IMPURE_WORDS: &[&str] =
+    &["async fn", ".await", "SystemTime", "Instant::now", "std::env", "std::fs", "now_v7"];
 
 const LONGEST_FILE: usize = 600;
 
@@ -75,7 +76,11 @@ fn sources() -> Vec<Source> {
                 found.push(Source {
                     module: first.trim_end_matches(".rs").to_owned(),
                     lines: text.lines().count(),
-                    code: text.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n"),
+                    code: text
+                        .lines()
+                        .filter(|l| !l.trim_start().starts_with("//"))
+                        .collect::<Vec<_>>()
+                        .join("\n"),
                     path: inside.to_owned(),
                 });
             }
@@ -170,7 +175,11 @@ fn pure_modules_do_no_io_and_read_no_clock() {
 
 #[test]
 fn no_file_is_too_long() {
-    let long: Vec<_> = sources().iter().filter(|s| s.lines > LONGEST_FILE).map(|s| format!("{} {}", s.lines, s.path.display())).collect();
+    let long: Vec<_> = sources()
+        .iter()
+        .filter(|s| s.lines > LONGEST_FILE)
+        .map(|s| format!("{} {}", s.lines, s.path.display()))
+        .collect();
     assert!(long.is_empty(), "split at the second reason to change:\n{}", long.join("\n"));
 }
 
@@ -179,7 +188,8 @@ fn sql_is_never_formatted() {
     for source in sources().iter().filter(|s| s.module == "store") {
         for (number, line) in source.code.lines().enumerate() {
             let formats = line.contains("format!(");
-            let sql = ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "PRAGMA "].iter().any(|w| line.contains(w));
+            let sql =
+                ["SELECT ", "INSERT ", "UPDATE ", "DELETE ", "PRAGMA "].iter().any(|w| line.contains(w));
             assert!(!(formats && sql), "{}: {number}: {line}", source.path.display());
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 pub use state::{LearnedState, Settings, StateError};
 
+use super::Typical;
 use super::explore::{Stakes, square_cb};
 use super::heads::{ArmState, Call};
 use super::utility::{Reference, Scale, within_bounds};
@@ -71,16 +72,6 @@ impl LearnedPolicy {
         }
     }
 
-    /// Cost in USD of a typical answer of `arm` to `input_tokens` tokens; needs no context.
-    pub fn typical_cost_usd(&self, arm: &Arm, input_tokens: u32) -> f64 {
-        self.state_of(&arm.id).typical_answer_cost_usd(arm, input_tokens)
-    }
-
-    /// Median latency of a typical call of `arm`, milliseconds; needs no context.
-    pub fn typical_latency_ms(&self, arm: &Arm, at: UnixMs) -> f64 {
-        self.state_of(&arm.id).typical_latency_ms(at)
-    }
-
     /// Quality reports that went into this snapshot for `arm`.
     pub fn quality_feedbacks(&self, arm: &ArmId) -> u64 {
         self.state_of(arm).quality().reports()
@@ -122,6 +113,12 @@ impl Policy for LearnedPolicy {
 
     fn wants_context(&self) -> bool {
         true
+    }
+
+    fn typical(&self, arm: &Arm, input_tokens: u32, at: UnixMs) -> Option<Typical> {
+        let state = self.state_of(&arm.id);
+        let cost_usd = state.typical_answer_cost_usd(arm, input_tokens);
+        Some(Typical { cost_usd, latency_ms: state.typical_latency_ms(at) })
     }
 
     fn propose(&self, ask: &Ask<'_>) -> Result<Proposal, PolicyError> {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Eligible;
 use crate::domain::{
-    Arm, ArmDistribution, ArmId, Constraints, Context, Decision, DecisionId, Encoding, KeyId, PolicyVersion, Preference, Prompt,
-    Reason, RouteName, Strategy, UnixMs,
+    Arm, ArmDistribution, ArmId, Constraints, Context, Decision, DecisionId, Encoding, KeyId, PolicyVersion,
+    Preference, Prompt, Reason, RouteName, Strategy, UnixMs,
 };
 use crate::policy::{Ask, Exploration, Policy, PolicyError, explore};
 
@@ -44,6 +44,8 @@ pub struct Circumstances {
     pub context: Result<Option<Context>, String>,
     /// How the prompt was embedded.
     pub encoding: Encoding,
+    /// What the log keeps of the prompt.
+    pub kept_prompt: Option<String>,
     /// Whose key.
     pub key: Option<KeyId>,
     /// Which conversation.
@@ -74,7 +76,7 @@ pub fn decide(candidates: &Candidates<'_>, prompt: &Prompt, given: Circumstances
     };
     match candidates.policy.propose(&ask) {
         Ok(proposal) => {
-            let drawn = explore::draw(&proposal.distribution, explore::uniform(&given.id, DRAW_SALT));
+            let drawn = explore::draw(&proposal.distribution, explore::uniform(given.id, DRAW_SALT));
             let strategy = candidates.policy.strategy();
             let explored = strategy == Strategy::Learned && drawn.arm != proposal.greedy;
             let choice = Choice {
@@ -89,7 +91,8 @@ pub fn decide(candidates: &Candidates<'_>, prompt: &Prompt, given: Circumstances
             decision
         }
         Err(error) => {
-            let fault = fault.filter(|_| error == PolicyError::NoContext).unwrap_or_else(|| error.to_string());
+            let fault =
+                fault.filter(|_| error == PolicyError::NoContext).unwrap_or_else(|| error.to_string());
             record(fall_to_default(candidates, fault), candidates, prompt, given)
         }
     }
@@ -136,7 +139,12 @@ fn record(choice: Choice, candidates: &Candidates<'_>, prompt: &Prompt, given: C
     decision
 }
 
-fn complete(choice: Choice, policy: (PolicyVersion, Strategy), prompt: &Prompt, given: Circumstances) -> Decision {
+fn complete(
+    choice: Choice,
+    policy: (PolicyVersion, Strategy),
+    prompt: &Prompt,
+    given: Circumstances,
+) -> Decision {
     Decision {
         id: given.id,
         at: given.at,
@@ -154,6 +162,7 @@ fn complete(choice: Choice, policy: (PolicyVersion, Strategy), prompt: &Prompt, 
         constraints: given.constraints,
         context: given.context.ok().flatten(),
         encoding: given.encoding,
+        prompt: given.kept_prompt,
         input_tokens: prompt.input_tokens,
         key: given.key,
         session: given.session,

@@ -27,10 +27,14 @@ impl ArmPatterns {
     /// # Errors
     /// When a pattern is not a glob.
     pub fn new(patterns: &[String]) -> Result<Self, PatternError> {
-        let fault = |pattern: &str, e: &globset::Error| PatternError { pattern: pattern.to_owned(), message: e.kind().to_string() };
+        let fault = |pattern: &str, e: &globset::Error| PatternError {
+            pattern: pattern.to_owned(),
+            message: e.kind().to_string(),
+        };
         let mut set = GlobSetBuilder::new();
         for pattern in patterns {
-            let glob = GlobBuilder::new(pattern).literal_separator(false).build().map_err(|e| fault(pattern, &e))?;
+            let glob =
+                GlobBuilder::new(pattern).literal_separator(false).build().map_err(|e| fault(pattern, &e))?;
             set.add(glob);
         }
         set.build().map(Self).map_err(|e| fault("", &e))
@@ -70,7 +74,8 @@ pub fn eligible<'a>(
         }
     }
     if arms.is_empty() {
-        let filter = excluded.iter().map(|e| e.why).max_by_key(|why| order(*why)).unwrap_or(Exclusion::CallerModels);
+        let filter =
+            excluded.iter().map(|e| e.why).max_by_key(|why| order(*why)).unwrap_or(Exclusion::CallerModels);
         return Err(EmptyArmSet { filter, candidates: candidates.len() });
     }
     if arms.iter().any(|arm| healthy(&arm.id)) {

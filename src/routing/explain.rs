@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn an_arm_that_cannot_win_says_so() {
-        let found = alternative(&estimate("a", 0.99, 0.0, 0.99), &estimate("b", 0.5, 0.001, 0.4), Some(100.0));
+        let found =
+            alternative(&estimate("a", 0.99, 0.0, 0.99), &estimate("b", 0.5, 0.001, 0.4), Some(100.0));
         assert_eq!((found.quality_needed, found.cost_factor_needed), (None, None));
     }
 }

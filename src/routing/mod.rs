@@ -7,9 +7,12 @@
 mod decide;
 mod eligibility;
 mod explain;
+pub mod featurize;
 mod route;
+pub mod statistics;
 
 pub use decide::{Candidates, Circumstances, decide, decide_explicit};
 pub use eligibility::{ArmPatterns, Eligible, PatternError, eligible};
 pub use explain::{Alternative, Explanation, explain};
+pub use featurize::{FeaturizeError, Featurizer};
 pub use route::{Route, RouteStrategy};
