@@ -1,6 +1,7 @@
 //! To come.
 
 pub mod dataset;
+pub mod features;
 pub mod vectors;
 
 use std::fs::File;

@@ -50,19 +50,25 @@ pub fn vectors(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Arc<[f32]>>, VectorsError> {
     let total = dataset.rows.len();
-    let key = key_of(&dataset.rows, encoder.options().max_tokens);
-    let path = cache_dir.map(|dir| dir.join(file_name(&dataset.name, &key)));
-    if let Some(found) = path.as_deref().and_then(|path| read(path, &key, total)) {
+    if let Some(found) = cache_dir.and_then(|dir| kept(dataset, encoder, dir)) {
         progress(total, total);
         return Ok(found);
     }
     let prompts: Vec<&str> = dataset.rows.iter().map(|row| row.prompt.as_str()).collect();
     let made = embed(&prompts, encoder, progress)
         .map_err(|source| VectorsError::Embed { dataset: dataset.name.clone(), source })?;
-    if let Some(path) = path {
+    if let Some(dir) = cache_dir {
+        let key = key_of(&dataset.rows, encoder.options().max_tokens);
+        let path = dir.join(file_name(&dataset.name, &key));
         write(&path, &key, &made).map_err(|source| VectorsError::Io { path, source })?;
     }
     Ok(made)
+}
+
+/// The vectors of a data set if a run before has kept them.
+pub(super) fn kept(dataset: &Dataset, encoder: &Encoder, cache_dir: &Path) -> Option<Vec<Arc<[f32]>>> {
+    let key = key_of(&dataset.rows, encoder.options().max_tokens);
+    read(&cache_dir.join(file_name(&dataset.name, &key)), &key, dataset.rows.len())
 }
 
 /// Vectors of prompts, in their order.
