@@ -1,9 +1,9 @@
 //! From utilities to a distribution, and from a distribution to an arm.
 //!
 //! SquareCB with inverse gap weighting (Foster and Rakhlin 2020, arXiv 2002.04926): `p_k = 1 / (K + gamma (U* - U_k))`, the rest
-//! on the best. `gamma` grows with the square root of the quality reports received, not of the requests: a router that hears
-//! little stays curious. Floors keep every arm in the log, scaled down for dear arms; the cap on the expected loss binds last, so
-//! its bound holds for every request.
+//! on the best. `gamma` grows with the square root of the quality reports received on the arm, not of the requests: a router that
+//! hears little stays curious, and most of all about the arms it has heard least of. Floors keep every arm in the log, scaled
+//! down for dear arms; the cap on the expected loss binds last, so its bound holds for every request.
 
 use sha2::{Digest, Sha256};
 
@@ -19,10 +19,13 @@ pub struct Stakes<'a> {
     pub costs_usd: &'a [f64],
     /// Typical call of the default arm, USD.
     pub reference_usd: f64,
-    /// Quality reports received on these arms.
-    pub reports: u64,
-    /// `gamma` before any report.
-    pub gamma: f64,
+    /// How sharply a gap tells against the arm, above 0; see [`gamma`].
+    pub gammas: &'a [f64],
+}
+
+/// The sharpness for an arm of so many quality reports; `scale` is that of an arm without any.
+pub fn gamma(scale: f64, reports: u64) -> f64 {
+    scale * (1.0 + reports as f64).sqrt()
 }
 
 impl Stakes<'_> {
@@ -51,36 +54,41 @@ pub fn square_cb(stakes: &Stakes<'_>, exploration: &Exploration) -> Vec<f64> {
     }
     let top = stakes.utilities[best];
     let gaps: Vec<f64> = stakes.utilities.iter().map(|u| top - u).collect();
-    let gamma = capped_gamma(stakes.gamma * (1.0 + stakes.reports as f64).sqrt(), &gaps, exploration);
-    inverse_gap(gamma, &gaps, best, &mut p);
+    let penalties: Vec<f64> = gaps.iter().zip(stakes.gammas).map(|(gap, gamma)| gap * gamma).collect();
+    let sharpness = sharpness(&gaps, &penalties, exploration.max_expected_loss);
+    for k in (0..arms).filter(|k| *k != best) {
+        p[k] = inverse_gap(arms, sharpness * penalties[k]);
+    }
     raise_to_floors(stakes, exploration, &gaps, &mut p);
     p[best] = 0.0;
     p[best] = (1.0 - p.iter().sum::<f64>()).max(0.0);
     p
 }
 
-fn inverse_gap(gamma: f64, gaps: &[f64], best: usize, p: &mut [f64]) {
-    let arms = gaps.len() as f64;
-    for (k, gap) in gaps.iter().enumerate() {
-        p[k] = if k == best { 0.0 } else { 1.0 / (arms + gamma * gap) };
-    }
+fn inverse_gap(arms: usize, penalty: f64) -> f64 {
+    1.0 / (arms as f64 + penalty)
 }
 
-fn loss(gamma: f64, gaps: &[f64]) -> f64 {
-    let arms = gaps.len() as f64;
-    gaps.iter().map(|gap| gap / (arms + gamma * gap)).sum()
-}
-
-/// The least gamma from `gamma` on whose expected loss is within the cap. Loss is below `(k - 1) / gamma`, so one exists.
-fn capped_gamma(gamma: f64, gaps: &[f64], exploration: &Exploration) -> f64 {
-    let cap = exploration.max_expected_loss;
-    if loss(gamma, gaps) <= cap {
-        return gamma;
+/// The least factor from 1 on by which all gammas must be raised to bring the expected loss within the cap. At `high` each arm
+/// loses less than its share of the cap.
+fn sharpness(gaps: &[f64], penalties: &[f64], cap: f64) -> f64 {
+    let arms = gaps.len();
+    let loss = |by: f64| -> f64 {
+        gaps.iter().zip(penalties).map(|(gap, penalty)| gap * inverse_gap(arms, by * penalty)).sum()
+    };
+    if loss(1.0) <= cap {
+        return 1.0;
     }
-    let (mut low, mut high) = (gamma.max(1e-9), gamma.max(gaps.len() as f64 / cap));
+    let least_gamma = gaps
+        .iter()
+        .zip(penalties)
+        .filter(|(gap, _)| **gap > 0.0)
+        .map(|(g, p)| p / g)
+        .fold(f64::INFINITY, f64::min);
+    let (mut low, mut high) = (1.0, (arms as f64 / (cap * least_gamma)).max(1.0));
     for _ in 0..40 {
         let middle = (low * high).sqrt();
-        if loss(middle, gaps) <= cap { high = middle } else { low = middle }
+        if loss(middle) <= cap { high = middle } else { low = middle }
     }
     high
 }

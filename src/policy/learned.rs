@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub use state::{LearnedState, Settings, StateError};
 
 use super::Typical;
-use super::explore::{Stakes, square_cb};
+use super::explore::{Stakes, gamma, square_cb};
 use super::heads::{ArmState, Call};
 use super::utility::{Reference, Scale, within_bounds};
 use super::{Ask, Policy, PolicyError, Proposal};
@@ -85,12 +85,13 @@ impl LearnedPolicy {
         let (drawable, _) = within_bounds(estimates, ask.constraints);
         let utilities: Vec<f64> = drawable.iter().map(|i| estimates[*i].utility).collect();
         let costs_usd: Vec<f64> = drawable.iter().map(|i| estimates[*i].cost_usd).collect();
+        let gamma_of = |i: &usize| gamma(self.gamma, self.quality_feedbacks(&estimates[*i].arm));
+        let gammas: Vec<f64> = drawable.iter().map(gamma_of).collect();
         let stakes = Stakes {
             utilities: &utilities,
             costs_usd: &costs_usd,
             reference_usd: self.reference(ask, estimates).cost_usd,
-            reports: drawable.iter().map(|i| self.quality_feedbacks(&estimates[*i].arm)).sum(),
-            gamma: self.gamma,
+            gammas: &gammas,
         };
         let mut p = vec![0.0; estimates.len()];
         for (i, share) in drawable.iter().zip(square_cb(&stakes, &ask.exploration)) {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::*;
 
 fn stakes<'a>(utilities: &'a [f64], costs_usd: &'a [f64]) -> Stakes<'a> {
-    Stakes { utilities, costs_usd, reference_usd: 0.001, reports: 0, gamma: 30.0 }
+    Stakes { utilities, costs_usd, reference_usd: 0.001, gammas: &[30.0; 12] }
 }
 
 fn losses(utilities: &[f64], p: &[f64]) -> f64 {
@@ -17,17 +17,17 @@ fn losses(utilities: &[f64], p: &[f64]) -> f64 {
 proptest! {
     #[test]
     fn it_sums_to_one_and_the_cap_holds(
-        arms in prop::collection::vec((-1e9..1.0f64, 0.0..10.0f64), 1..12),
+        arms in prop::collection::vec((-1e9..1.0f64, 0.0..10.0f64, 0u64..1_000_000), 1..12),
         narrow in any::<bool>(),
         cap in prop_oneof![Just(0.0), 1e-6..0.5f64],
         floor in 0.0..1.0f64,
-        reports in 0u64..1_000_000,
     ) {
         let scale = if narrow { 1e-9 } else { 1.0 };
-        let utilities: Vec<f64> = arms.iter().map(|(u, _)| u * scale).collect();
-        let costs: Vec<f64> = arms.iter().map(|(_, c)| *c).collect();
+        let utilities: Vec<f64> = arms.iter().map(|(u, _, _)| u * scale).collect();
+        let costs: Vec<f64> = arms.iter().map(|(_, c, _)| *c).collect();
+        let gammas: Vec<f64> = arms.iter().map(|(_, _, n)| gamma(30.0, *n)).collect();
         let exploration = Exploration { max_expected_loss: cap, floor };
-        let p = square_cb(&Stakes { reports, ..stakes(&utilities, &costs) }, &exploration);
+        let p = square_cb(&Stakes { gammas: &gammas, ..stakes(&utilities, &costs) }, &exploration);
         prop_assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         prop_assert!(p.iter().all(|p| (0.0..=1.0).contains(p)));
         prop_assert!(losses(&utilities, &p) <= cap * (1.0 + 1e-9) + 1e-12, "{}", losses(&utilities, &p));
@@ -65,12 +65,12 @@ fn a_dear_arm_keeps_a_smaller_floor() {
 }
 
 #[test]
-fn more_reports_explore_less() {
-    let p_of = |reports| {
-        let loose = Exploration { max_expected_loss: 1.0, floor: 0.0 };
-        square_cb(&Stakes { reports, ..stakes(&[0.9, 0.7], &[1.0; 2]) }, &loose)[1]
-    };
-    assert!(p_of(0) > p_of(100) && p_of(100) > p_of(10_000));
+fn more_reports_on_an_arm_explore_it_less() {
+    let loose = Exploration { max_expected_loss: 1.0, floor: 0.0 };
+    let gammas = [gamma(30.0, 500), gamma(30.0, 0), gamma(30.0, 100)];
+    let p = square_cb(&Stakes { gammas: &gammas, ..stakes(&[0.9, 0.7, 0.7], &[1.0; 3]) }, &loose);
+    assert!((p[1] - 1.0 / (3.0 + 30.0 * 0.2)).abs() < 1e-9);
+    assert!((p[2] - 1.0 / (3.0 + 30.0 * 101f64.sqrt() * 0.2)).abs() < 1e-9);
 }
 
 #[test]

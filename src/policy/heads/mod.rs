@@ -36,7 +36,7 @@ pub struct HeadSettings {
 impl HeadSettings {
     /// Found on the tuning fold; see training/README.md.
     pub const DEFAULT: Self = Self {
-        quality: FlatPrior { level: 0.6, level_sd: 0.25, slope_sd: 0.03, noise_sd: 0.2 },
+        quality: FlatPrior { level: 0.7, level_sd: 0.25, slope_sd: 0.03, noise_sd: 0.3 },
         length: FlatPrior { level: LOG_TYPICAL_TOKENS, level_sd: 2.0, slope_sd: 0.2, noise_sd: 0.8 },
         rho: 1.0,
         decay: DECAY,

@@ -1,8 +1,9 @@
 //! Bayesian ridge regression that forgets towards its prior.
 //!
 //! `A = rho A0 + S`, `b = rho A0 m + t`, `theta = A^-1 b` (POLICY 4.2). Only `S` and `t` decay, so an arm without news is pulled
-//! back to the prior and never to zero. The noise variance comes from the same sums, so a fit depends on what was reported and
-//! not on the order of corrections.
+//! back to the prior and never to zero. The prior is stated in units of the value, so its weight against the samples follows the
+//! noise: a yes or no moves an arm less than a graded report. The noise is estimated from the same sums, so a fit depends on
+//! what was reported and not on the order of corrections.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,8 @@ pub struct FlatPrior {
     pub noise_sd: f64,
 }
 
-/// Mean `m`, diagonal precision `rho A0` in units of the noise, both `[d]`, and a guess of the noise.
+/// Mean `m` and diagonal precision of the coefficients, both `[d]`, and a guess of the variance of a value of weight 1. In units
+/// of that noise the precision is `rho A0`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RidgePrior {
     mean: Vec<f64>,
@@ -35,7 +37,7 @@ const NOISE_GUESS_WEIGHT: f64 = 10.0;
 impl RidgePrior {
     /// The last of the `dim` features is the constant 1 and carries the level.
     pub fn flat(dim: usize, flat: &FlatPrior, rho: f64) -> Self {
-        let precision_of = |sd: f64| rho * (flat.noise_sd / sd).powi(2);
+        let precision_of = |sd: f64| rho / sd.powi(2);
         let mut mean = vec![0.0; dim];
         let mut precision = vec![precision_of(flat.slope_sd); dim];
         if let (Some(m), Some(p)) = (mean.last_mut(), precision.last_mut()) {
@@ -97,20 +99,34 @@ impl Sums {
         self.yy += weighted_yy;
     }
 
+    /// First with the guessed noise, then with what that leaves over.
     fn fit(&self, prior: &RidgePrior) -> Result<Fit, NotPositive> {
+        let first = self.fit_with(prior, prior.noise)?;
+        let noise = self.noise(prior, &first.theta)?;
+        let second = self.fit_with(prior, noise)?;
+        Ok(Fit { sigma: self.noise(prior, &second.theta)?.sqrt(), ..second })
+    }
+
+    fn fit_with(&self, prior: &RidgePrior, noise: f64) -> Result<Fit, NotPositive> {
         let dim = prior.mean.len();
         let mut a = self.xx.clone();
-        (0..dim).for_each(|i| a[packed_len(i + 1) - 1] += prior.precision[i]);
+        (0..dim).for_each(|i| a[packed_len(i + 1) - 1] += noise * prior.precision[i]);
         let factor = Cholesky::factor(&a, dim)?;
-        let mut theta: Vec<f64> = (0..dim).map(|i| prior.precision[i] * prior.mean[i] + self.xy[i]).collect();
+        let mut theta: Vec<f64> =
+            (0..dim).map(|i| noise * prior.precision[i] * prior.mean[i] + self.xy[i]).collect();
         factor.solve(&mut theta);
-        let residual = (self.yy - 2.0 * dot(&theta, &self.xy) + quadratic(&self.xx, &theta)).max(0.0);
-        let variance =
-            (NOISE_GUESS_WEIGHT * prior.noise + residual) / (NOISE_GUESS_WEIGHT + self.count.max(0.0));
-        if !(variance.is_finite() && theta.iter().all(|t| t.is_finite())) {
+        if !(self.yy.is_finite() && theta.iter().all(|t| t.is_finite())) {
             return Err(NotPositive { order: dim });
         }
-        Ok(Fit { factor, theta, sigma: variance.sqrt() })
+        Ok(Fit { factor, theta, sigma: noise.sqrt() })
+    }
+
+    /// Variance of a value of weight 1 around `theta`.
+    fn noise(&self, prior: &RidgePrior, theta: &[f64]) -> Result<f64, NotPositive> {
+        let residual = (self.yy - 2.0 * dot(theta, &self.xy) + quadratic(&self.xx, theta)).max(0.0);
+        let count = NOISE_GUESS_WEIGHT + self.count.max(0.0);
+        let noise = (NOISE_GUESS_WEIGHT * prior.noise + residual) / count;
+        if noise.is_finite() { Ok(noise) } else { Err(NotPositive { order: theta.len() }) }
     }
 }
 

@@ -71,11 +71,13 @@ proptest! {
         for (i, (x, y, w)) in rows.iter().enumerate() {
             give(&mut ridge, x, (*y, *w), i as u64 + 1, None);
         }
-        // The gradient of the penalised squares vanishes at theta.
-        let theta = ridge.theta().to_vec();
+        // The gradient of the penalised squares vanishes at theta, for the noise that the penalty was last weighed with.
         let prior = RidgePrior::flat(4, &FLAT, 1.0);
+        let first = ridge.sums.fit_with(&prior, prior.noise).unwrap();
+        let noise = ridge.sums.noise(&prior, &first.theta).unwrap();
+        let theta = ridge.theta().to_vec();
         for j in 0..4 {
-            let mut gradient = prior.precision[j] * (theta[j] - prior.mean[j]);
+            let mut gradient = noise * prior.precision[j] * (theta[j] - prior.mean[j]);
             for (x, y, w) in &rows {
                 let x = with_one(x);
                 gradient += w * (dot(&x, &theta) - y) * x[j];
@@ -103,7 +105,7 @@ fn what_breaks_the_sums_changes_nothing() {
     let bad = |y, weight, replaces| Sample { x: &x, y, weight, tick: 2, replaces };
     assert!(ridge.observe(&bad(f64::NAN, 1.0, None)).is_err());
     assert!(ridge.observe(&bad(0.5, f64::INFINITY, None)).is_err());
-    assert!(ridge.observe(&bad(0.5, 0.0, Some((0.5, 1e6)))).is_err(), "takes back what was never given");
+    assert!(ridge.observe(&bad(0.5, 0.0, Some((0.5, 1e9)))).is_err(), "takes back what was never given");
     assert_eq!(ridge, before);
 }
 
