@@ -46,10 +46,11 @@ async fn a_full_disk_fails_feedback_counts_the_lost_and_recovers() {
         }
     }
     assert!(matches!(refused, Err(FeedbackRejected::Store(StoreError::DiskFull))), "{refused:?}");
-    assert_eq!(store.dropped(), 1);
+    assert_eq!((store.dropped(), store.is_healthy()), (1, false));
     let before = store.scan(Seq(0), 1000).unwrap().len() as u64;
     limit("PRAGMA max_page_count = 1000000").await.unwrap();
     assert_eq!(store.append(decided(long())).await.unwrap(), Seq(before + 1), "no gap");
+    assert!(store.is_healthy());
 }
 
 #[tokio::test]

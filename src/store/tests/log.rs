@@ -124,3 +124,30 @@ async fn checkpoints_are_kept_few_and_checked() {
     assert!(saved[0].state.is_err());
     assert_eq!(saved[1].state.as_deref(), Ok(&[4; 9][..]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_fails_is_undone_alone() {
+    let (_folder, store) = temporary();
+    let store = &store;
+    let failing = || {
+        store.perform(|log| {
+            log.append(&mut decided(decision(77, "a")))?;
+            log.event(Seq(12_345)).map(drop)
+        })
+    };
+    let jobs = (0..40).map(|n| async move {
+        let (good, bad) = tokio::join!(append(store, n), failing());
+        assert!(matches!(bad, Err(StoreError::Sqlite { .. })), "{bad:?}");
+        good
+    });
+    let seqs = futures::future::join_all(jobs).await;
+    assert_eq!(seqs.len(), 40);
+    let rows = store.scan(Seq(0), 100).unwrap();
+    assert_eq!(rows.iter().map(|r| r.seq.0).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+    assert_eq!(store.record(&FeedbackRef::Decision(decision_id(77)), None).unwrap(), None);
+    assert!(store.is_healthy());
+}
+
+async fn append(store: &Store, n: u128) -> Seq {
+    store.append(decided(decision(n, "a"))).await.unwrap()
+}
