@@ -7,7 +7,18 @@
 //! The learner is the mutable half: [`Learner::apply`] folds observations into state, [`Learner::freeze`] makes the immutable
 //! [`Policy`] that requests read. The same observations in the same order give the same bits.
 
+pub mod explore;
+#[cfg(test)]
+mod fixtures;
+pub mod heads;
+pub mod learned;
+pub mod simple;
+pub mod utility;
+
 use std::sync::Arc;
+
+pub use learned::{LearnedPolicy, LearnedState, Settings, StateError};
+pub use simple::SimplePolicy;
 
 use crate::domain::{
     Arm, ArmDistribution, ArmEstimate, ArmId, Constraints, Context, ContextError, DistributionError,

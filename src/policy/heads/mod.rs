@@ -1,0 +1,53 @@
+//! The heads: what one arm will do with one prompt. One set per arm, all in `f64`.
+//!
+//! quality: Bayesian ridge on the reports. length: ridge on the logarithm of the answer's tokens, so cost and part of latency.
+//! latency: log-normal trackers of first token and time per token. failure: a Beta that forgets. Heads never see what the caller
+//! wants, so one state serves every preference, and never a price, so a changed price acts at once.
+
+mod arm_state;
+mod failure;
+mod latency;
+mod length;
+mod quality;
+mod ridge;
+
+pub use arm_state::{Answer, ArmState, Call};
+pub use failure::FailureHead;
+pub use latency::{LatencyHead, Timing};
+pub use length::LengthHead;
+pub use quality::{QualityHead, Report};
+pub use ridge::{FlatPrior, Ridge, RidgePrior, Sample};
+
+use serde::{Deserialize, Serialize};
+
+/// What the heads of a new arm start from. Part of the state: a checkpoint carries its own.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HeadSettings {
+    /// Quality before any report.
+    pub quality: FlatPrior,
+    /// Natural logarithm of output tokens before any call.
+    pub length: FlatPrior,
+    /// Multiplies the prior precision of both (POLICY 4.2).
+    pub rho: f64,
+    /// What one report's influence keeps per further report on the arm.
+    pub decay: f64,
+}
+
+impl HeadSettings {
+    /// Found on the tuning fold; see training/README.md.
+    pub const DEFAULT: Self = Self {
+        quality: FlatPrior { level: 0.7, level_sd: 0.25, slope_sd: 0.03, noise_sd: 0.3 },
+        length: FlatPrior { level: LOG_TYPICAL_TOKENS, level_sd: 2.0, slope_sd: 0.2, noise_sd: 0.8 },
+        rho: 1.0,
+        decay: DECAY,
+    };
+}
+
+/// `exp(-1 / 10_000)`: an e-fold of ten thousand reports, a half life of about seven thousand.
+const DECAY: f64 = 0.999_900_004_999_833_4;
+
+/// Tokens in and out of a call that nothing is known of.
+pub const TYPICAL_TOKENS: f64 = 300.0;
+
+/// `ln 300`.
+const LOG_TYPICAL_TOKENS: f64 = 5.703_782_474_656_201;

@@ -1,0 +1,79 @@
+//! Quality of an arm's answers, from reports on them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{HeadSettings, Ridge, RidgePrior, Sample};
+use crate::domain::{Estimate, Replaced};
+use crate::math::cholesky::NotPositive;
+
+/// One report, checked.
+#[derive(Debug, Clone, Copy)]
+pub struct Report<'a> {
+    /// The prompt's features, shape `[d]`.
+    pub x: &'a [f64],
+    /// In [0, 1].
+    pub value: f64,
+    /// Precision relative to a source of variance 0.04.
+    pub weight: f64,
+    /// On the arm's clock, from 1.
+    pub tick: u64,
+    /// What it takes back.
+    pub replaces: Option<Replaced>,
+}
+
+/// Bayesian ridge on reports; its clock is the arm's count of reports, so an idle arm forgets nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QualityHead {
+    ridge: Ridge,
+    reports: u64,
+}
+
+impl QualityHead {
+    /// Knows the prior alone.
+    ///
+    /// # Errors
+    /// When the settings give no proper prior.
+    pub fn new(dim: usize, settings: &HeadSettings) -> Result<Self, NotPositive> {
+        let prior = RidgePrior::flat(dim, &settings.quality, settings.rho);
+        Ok(Self { ridge: Ridge::new(prior, settings.decay)?, reports: 0 })
+    }
+
+    /// Folds a report in; a revision leaves the state where it would be had only the last value been sent.
+    ///
+    /// # Errors
+    /// When the sums would break; nothing has changed then.
+    pub fn observe(&mut self, report: &Report<'_>) -> Result<(), NotPositive> {
+        self.ridge.observe(&Sample {
+            x: report.x,
+            y: report.value,
+            weight: report.weight,
+            tick: report.tick,
+            replaces: report.replaces.map(|r| (r.value, r.weight)),
+        })?;
+        self.reports += u64::from(report.replaces.is_none());
+        Ok(())
+    }
+
+    /// Quality in [0, 1] and how sure it is. `scratch` is overwritten.
+    pub fn estimate(&self, x: &[f64], scratch: &mut Vec<f64>) -> Estimate {
+        Estimate { mean: self.ridge.mean(x).clamp(0.0, 1.0), sd: self.ridge.sd(x, scratch) }
+    }
+
+    /// Reports received, revisions not counted.
+    pub fn reports(&self) -> u64 {
+        self.reports
+    }
+
+    /// The regression, to look at.
+    pub fn ridge(&self) -> &Ridge {
+        &self.ridge
+    }
+
+    /// See [`Ridge::restore`].
+    ///
+    /// # Errors
+    /// When what was stored is no head over `dim` features.
+    pub fn restore(&mut self, dim: usize) -> Result<(), NotPositive> {
+        self.ridge.restore(dim)
+    }
+}

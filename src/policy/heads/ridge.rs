@@ -1,0 +1,226 @@
+//! Bayesian ridge regression that forgets towards its prior.
+//!
+//! `A = rho A0 + S`, `b = rho A0 m + t`, `theta = A^-1 b` (POLICY 4.2). Only `S` and `t` decay, so an arm without news is pulled
+//! back to the prior and never to zero. The prior is stated in units of the value, so its weight against the samples follows the
+//! noise: a yes or no moves an arm less than a graded report. The noise is estimated from the same sums, so a fit depends on
+//! what was reported and not on the order of corrections.
+
+use serde::{Deserialize, Serialize};
+
+use crate::math::cholesky::{Cholesky, NotPositive, dot, packed_len, quadratic, rank_one};
+
+/// A prior that knows the level alone; all slopes are equally small.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FlatPrior {
+    /// Expected value on any prompt.
+    pub level: f64,
+    /// How far the level may be off.
+    pub level_sd: f64,
+    /// How much one feature of unit variance may shift the value.
+    pub slope_sd: f64,
+    /// Spread of single values around the regression, for weight 1.
+    pub noise_sd: f64,
+}
+
+/// Mean `m` and diagonal precision of the coefficients, both `[d]`, and a guess of the variance of a value of weight 1. In units
+/// of that noise the precision is `rho A0`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RidgePrior {
+    mean: Vec<f64>,
+    precision: Vec<f64>,
+    noise: f64,
+}
+
+/// How many values the guess of the noise counts for.
+const NOISE_GUESS_WEIGHT: f64 = 10.0;
+
+impl RidgePrior {
+    /// The last of the `dim` features is the constant 1 and carries the level.
+    pub fn flat(dim: usize, flat: &FlatPrior, rho: f64) -> Self {
+        let precision_of = |sd: f64| rho / sd.powi(2);
+        let mut mean = vec![0.0; dim];
+        let mut precision = vec![precision_of(flat.slope_sd); dim];
+        if let (Some(m), Some(p)) = (mean.last_mut(), precision.last_mut()) {
+            (*m, *p) = (flat.level, precision_of(flat.level_sd));
+        }
+        Self { mean, precision, noise: flat.noise_sd.powi(2) }
+    }
+
+    fn is_sound(&self, dim: usize) -> bool {
+        self.mean.len() == dim
+            && self.precision.len() == dim
+            && self.mean.iter().all(|m| m.is_finite())
+            && self.precision.iter().chain([&self.noise]).all(|p| p.is_finite() && *p > 0.0)
+    }
+}
+
+/// One value at one point.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample<'a> {
+    /// Features, shape `[d]`, finite.
+    pub x: &'a [f64],
+    /// Value, finite.
+    pub y: f64,
+    /// Precision relative to the noise of a plain value; finite, not negative.
+    pub weight: f64,
+    /// When, on the clock of this regression, from 1.
+    pub tick: u64,
+    /// The value and weight that this takes back, both given before at the same `x` and `tick`.
+    pub replaces: Option<(f64, f64)>,
+}
+
+/// What the sums amount to; derived, not stored.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Fit {
+    factor: Cholesky,
+    theta: Vec<f64>,
+    sigma: f64,
+}
+
+/// Decayed sums over samples: `sum w x x'` (packed), `sum w y x`, `sum w y^2`, and how many.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Sums {
+    xx: Vec<f64>,
+    xy: Vec<f64>,
+    yy: f64,
+    count: f64,
+}
+
+impl Sums {
+    fn fade(&mut self, keep: f64) {
+        self.xx.iter_mut().chain(&mut self.xy).for_each(|s| *s *= keep);
+        self.yy *= keep;
+        self.count *= keep;
+    }
+
+    fn add(&mut self, x: &[f64], weight: f64, weighted_y: f64, weighted_yy: f64) {
+        rank_one(&mut self.xx, x, weight);
+        self.xy.iter_mut().zip(x).for_each(|(s, xi)| *s += weighted_y * xi);
+        self.yy += weighted_yy;
+    }
+
+    /// First with the guessed noise, then with what that leaves over.
+    fn fit(&self, prior: &RidgePrior) -> Result<Fit, NotPositive> {
+        let first = self.fit_with(prior, prior.noise)?;
+        let noise = self.noise(prior, &first.theta)?;
+        let second = self.fit_with(prior, noise)?;
+        Ok(Fit { sigma: self.noise(prior, &second.theta)?.sqrt(), ..second })
+    }
+
+    fn fit_with(&self, prior: &RidgePrior, noise: f64) -> Result<Fit, NotPositive> {
+        let dim = prior.mean.len();
+        let mut a = self.xx.clone();
+        (0..dim).for_each(|i| a[packed_len(i + 1) - 1] += noise * prior.precision[i]);
+        let factor = Cholesky::factor(&a, dim)?;
+        let mut theta: Vec<f64> =
+            (0..dim).map(|i| noise * prior.precision[i] * prior.mean[i] + self.xy[i]).collect();
+        factor.solve(&mut theta);
+        if !(self.yy.is_finite() && theta.iter().all(|t| t.is_finite())) {
+            return Err(NotPositive { order: dim });
+        }
+        Ok(Fit { factor, theta, sigma: noise.sqrt() })
+    }
+
+    /// Variance of a value of weight 1 around `theta`.
+    fn noise(&self, prior: &RidgePrior, theta: &[f64]) -> Result<f64, NotPositive> {
+        let residual = (self.yy - 2.0 * dot(theta, &self.xy) + quadratic(&self.xx, theta)).max(0.0);
+        let count = NOISE_GUESS_WEIGHT + self.count.max(0.0);
+        let noise = (NOISE_GUESS_WEIGHT * prior.noise + residual) / count;
+        if noise.is_finite() { Ok(noise) } else { Err(NotPositive { order: theta.len() }) }
+    }
+}
+
+/// The regression.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ridge {
+    prior: RidgePrior,
+    decay: f64,
+    clock: u64,
+    sums: Sums,
+    #[serde(skip)]
+    fit: Fit,
+}
+
+impl Ridge {
+    /// Knows the prior alone. `decay` in (0, 1] is what a sample keeps per tick.
+    ///
+    /// # Errors
+    /// When the prior is not positive and finite.
+    pub fn new(prior: RidgePrior, decay: f64) -> Result<Self, NotPositive> {
+        let dim = prior.mean.len();
+        let sums = Sums { xx: vec![0.0; packed_len(dim)], xy: vec![0.0; dim], yy: 0.0, count: 0.0 };
+        let mut ridge = Self { prior, decay, clock: 0, sums, fit: Fit::default() };
+        ridge.restore(dim)?;
+        Ok(ridge)
+    }
+
+    /// Computes what is not stored, after the stored part was read.
+    ///
+    /// # Errors
+    /// When the stored part is not a regression over `dim` features.
+    pub fn restore(&mut self, dim: usize) -> Result<(), NotPositive> {
+        let sums_fit = self.sums.xx.len() == packed_len(dim) && self.sums.xy.len() == dim;
+        let decay_fits = self.decay > 0.0 && self.decay <= 1.0;
+        if !(sums_fit && decay_fits && self.prior.is_sound(dim)) {
+            return Err(NotPositive { order: dim });
+        }
+        self.fit = self.sums.fit(&self.prior)?;
+        Ok(())
+    }
+
+    /// Folds a sample in. One from before the clock counts as if it had been given then.
+    ///
+    /// # Errors
+    /// When the sums would no longer be positive definite or finite; nothing has changed then.
+    pub fn observe(&mut self, sample: &Sample<'_>) -> Result<(), NotPositive> {
+        let clock = self.clock.max(sample.tick);
+        let mut sums = self.sums.clone();
+        if clock > self.clock {
+            sums.fade(self.kept(clock - self.clock));
+        }
+        let kept = self.kept(clock - sample.tick);
+        let (old_y, old_w) = sample.replaces.unwrap_or((0.0, 0.0));
+        let (y, w) = (sample.y, sample.weight);
+        let (wy, wyy) = (w * y - old_w * old_y, w * y * y - old_w * old_y * old_y);
+        sums.add(sample.x, kept * (w - old_w), kept * wy, kept * wyy);
+        if sample.replaces.is_none() {
+            sums.count += kept;
+        }
+        self.fit = sums.fit(&self.prior)?;
+        self.sums = sums;
+        self.clock = clock;
+        Ok(())
+    }
+
+    fn kept(&self, ticks: u64) -> f64 {
+        self.decay.powi(i32::try_from(ticks).unwrap_or(i32::MAX))
+    }
+
+    /// The highest tick seen.
+    pub fn clock(&self) -> u64 {
+        self.clock
+    }
+
+    /// Expected value at `x`, shape `[d]`.
+    pub fn mean(&self, x: &[f64]) -> f64 {
+        dot(&self.fit.theta, x)
+    }
+
+    /// How sure the expectation is: `sigma sqrt(x' A^-1 x)`. `scratch` is overwritten.
+    pub fn sd(&self, x: &[f64], scratch: &mut Vec<f64>) -> f64 {
+        self.fit.sigma * self.fit.factor.inverse_quadratic(x, scratch).sqrt()
+    }
+
+    /// The coefficients, shape `[d]`.
+    pub fn theta(&self) -> &[f64] {
+        &self.fit.theta
+    }
+
+    /// Estimated spread of single values of weight 1.
+    pub fn sigma(&self) -> f64 {
+        self.fit.sigma
+    }
+}
+
+#[cfg(test)]
+mod tests;

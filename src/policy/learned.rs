@@ -1,0 +1,151 @@
+//! The learned policy: heads per arm, utility, exploration; and the state that is folded from the log.
+
+mod state;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use state::{LearnedState, Settings, StateError};
+
+use super::explore::{Stakes, gamma, square_cb};
+use super::heads::{ArmState, Call};
+use super::utility::{Reference, Scale, within_bounds};
+use super::{Ask, Policy, PolicyError, Proposal};
+use crate::domain::{
+    Arm, ArmDistribution, ArmEstimate, ArmId, Context, ContextError, DistributionError, FeatureSchema,
+    PolicyVersion, Strategy, UnixMs,
+};
+
+/// A snapshot of the learner; immutable, shared by requests.
+#[derive(Debug, Clone)]
+pub struct LearnedPolicy {
+    version: PolicyVersion,
+    schema: FeatureSchema,
+    dim: usize,
+    gamma: f64,
+    unknown: Arc<ArmState>,
+    arms: BTreeMap<ArmId, Arc<ArmState>>,
+}
+
+impl LearnedPolicy {
+    /// What is known of the arm; of one that was never observed, the priors.
+    fn state_of(&self, arm: &ArmId) -> &ArmState {
+        self.arms.get(arm).unwrap_or(&self.unknown)
+    }
+
+    /// What is expected of each eligible arm, in the order asked, utilities included.
+    ///
+    /// # Errors
+    /// When there is no context, or it is of another schema.
+    pub fn estimates(&self, ask: &Ask<'_>) -> Result<Vec<ArmEstimate>, PolicyError> {
+        let x = self.features(ask.context.ok_or(PolicyError::NoContext)?)?;
+        let call = Call {
+            x: &x,
+            input_tokens: ask.input_tokens,
+            max_output_tokens: ask.max_output_tokens,
+            at: ask.at,
+        };
+        let mut scratch = Vec::with_capacity(self.dim);
+        let mut estimates: Vec<ArmEstimate> =
+            ask.arms.iter().map(|arm| self.state_of(&arm.id).estimate(arm, &call, &mut scratch)).collect();
+        let scale = Scale::new(ask.preference, &self.reference(ask, &estimates));
+        for estimate in &mut estimates {
+            estimate.utility = scale.utility(estimate);
+        }
+        Ok(estimates)
+    }
+
+    fn features(&self, context: &Context) -> Result<Vec<f64>, ContextError> {
+        check_context(context, &self.schema, self.dim)?;
+        Ok(context.features().iter().map(|x| f64::from(*x)).collect())
+    }
+
+    /// The default arm's typical call. When that arm is free, the mean over the eligible arms stands in for its cost.
+    fn reference(&self, ask: &Ask<'_>, estimates: &[ArmEstimate]) -> Reference {
+        let state = self.state_of(&ask.reference.id);
+        let own = state.typical_cost_usd(ask.reference);
+        let mean = || estimates.iter().map(|e| e.cost_usd).sum::<f64>() / estimates.len().max(1) as f64;
+        Reference {
+            cost_usd: if own > 0.0 { own } else { mean() },
+            latency_ms: state.typical_latency_ms(ask.at),
+        }
+    }
+
+    /// Cost in USD of a typical answer of `arm` to `input_tokens` tokens; needs no context.
+    pub fn typical_cost_usd(&self, arm: &Arm, input_tokens: u32) -> f64 {
+        self.state_of(&arm.id).typical_answer_cost_usd(arm, input_tokens)
+    }
+
+    /// Median latency of a typical call of `arm`, milliseconds; needs no context.
+    pub fn typical_latency_ms(&self, arm: &Arm, at: UnixMs) -> f64 {
+        self.state_of(&arm.id).typical_latency_ms(at)
+    }
+
+    /// Quality reports that went into this snapshot for `arm`.
+    pub fn quality_feedbacks(&self, arm: &ArmId) -> u64 {
+        self.state_of(arm).quality().reports()
+    }
+
+    fn distribution(
+        &self,
+        ask: &Ask<'_>,
+        estimates: &[ArmEstimate],
+    ) -> Result<(ArmDistribution, usize), DistributionError> {
+        let (drawable, _) = within_bounds(estimates, ask.constraints);
+        let utilities: Vec<f64> = drawable.iter().map(|i| estimates[*i].utility).collect();
+        let costs_usd: Vec<f64> = drawable.iter().map(|i| estimates[*i].cost_usd).collect();
+        let gamma_of = |i: &usize| gamma(self.gamma, self.quality_feedbacks(&estimates[*i].arm));
+        let gammas: Vec<f64> = drawable.iter().map(gamma_of).collect();
+        let stakes = Stakes {
+            utilities: &utilities,
+            costs_usd: &costs_usd,
+            reference_usd: self.reference(ask, estimates).cost_usd,
+            gammas: &gammas,
+        };
+        let mut p = vec![0.0; estimates.len()];
+        for (i, share) in drawable.iter().zip(square_cb(&stakes, &ask.exploration)) {
+            p[*i] = share;
+        }
+        let best = stakes.best().map_or(0, |best| drawable[best]);
+        let arms = estimates.iter().map(|e| e.arm.clone()).collect();
+        Ok((ArmDistribution::new(arms, p)?, best))
+    }
+}
+
+impl Policy for LearnedPolicy {
+    fn version(&self) -> &PolicyVersion {
+        &self.version
+    }
+
+    fn strategy(&self) -> Strategy {
+        Strategy::Learned
+    }
+
+    fn wants_context(&self) -> bool {
+        true
+    }
+
+    fn propose(&self, ask: &Ask<'_>) -> Result<Proposal, PolicyError> {
+        let mut estimates = self.estimates(ask)?;
+        let (distribution, best) = self.distribution(ask, &estimates)?;
+        let greedy = estimates[best].arm.clone();
+        estimates.sort_by(|a, b| b.utility.total_cmp(&a.utility).then_with(|| a.arm.cmp(&b.arm)));
+        Ok(Proposal { distribution, greedy, estimates })
+    }
+}
+
+/// A vector of the right name but another length is of another schema too.
+fn check_context(context: &Context, schema: &FeatureSchema, dim: usize) -> Result<(), ContextError> {
+    let found = context.features().len();
+    if context.schema() != schema {
+        return Err(ContextError::WrongSchema { wanted: schema.clone(), found: context.schema().clone() });
+    }
+    if found != dim {
+        let named = |d: usize| FeatureSchema::new(format!("{schema} of {d} features"));
+        return Err(ContextError::WrongSchema { wanted: named(dim), found: named(found) });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

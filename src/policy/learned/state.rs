@@ -1,0 +1,267 @@
+//! The learner's state: a fold over observations, and its bytes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{LearnedPolicy, check_context};
+use crate::domain::{ArmId, Context, FeatureSchema, PolicyVersion, UnixMs};
+use crate::math::cholesky::NotPositive;
+use crate::policy::heads::{Answer, ArmState, HeadSettings, Report, Timing};
+use crate::policy::{LearnError, Learner, Observation, Policy};
+
+/// First bytes of a stored state; the last is the version of the form.
+const MAGIC: [u8; 8] = *b"PMSTATE\x01";
+
+/// Bytes of the SHA-256 at the end.
+const DIGEST_BYTES: usize = 32;
+
+/// Features beyond this are a mistake: heads grow with the square of their number.
+const MAX_DIM: usize = 1024;
+
+/// Weights of reports beyond this are a mistake.
+const MAX_WEIGHT: f64 = 1e6;
+
+/// Why stored bytes are no state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Not written by this version, or not a state at all.
+    #[error("not a learner state of version {}", MAGIC[7])]
+    Form,
+    /// The digest does not fit: cut short or altered.
+    #[error("the learner state is damaged: its digest does not fit")]
+    Digest,
+    /// The parts do not decode.
+    #[error("the learner state does not decode")]
+    Decode(#[source] postcard::Error),
+    /// The numbers of an arm are not a state.
+    #[error("the learner state of arm {arm} is not usable")]
+    Arm {
+        /// Which.
+        arm: ArmId,
+        /// Why.
+        source: NotPositive,
+    },
+    /// There are no or too many features, or the priors are not positive and finite.
+    #[error("no heads over {dim} features with these settings")]
+    Settings {
+        /// Number of features.
+        dim: usize,
+    },
+}
+
+/// What the policy can be tuned by.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// What new arms start from.
+    pub heads: HeadSettings,
+    /// Sharpness of exploration before any report (`g0` in POLICY 4.5).
+    pub gamma: f64,
+}
+
+impl Settings {
+    /// Found on the tuning fold; see training/README.md.
+    pub const DEFAULT: Self = Self { heads: HeadSettings::DEFAULT, gamma: 30.0 };
+}
+
+/// Everything the learner knows. Arms appear when first observed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LearnedState {
+    schema: FeatureSchema,
+    dim: usize,
+    settings: Settings,
+    unknown: Arc<ArmState>,
+    arms: BTreeMap<ArmId, Arc<ArmState>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    schema: FeatureSchema,
+    dim: u64,
+    settings: Settings,
+    arms: BTreeMap<ArmId, Arc<ArmState>>,
+}
+
+impl LearnedState {
+    /// Knows nothing; `dim` is the length of the schema's vectors, the constant 1 included.
+    ///
+    /// # Errors
+    /// When `dim` is 0 or above 1024.
+    pub fn new(schema: FeatureSchema, dim: usize) -> Result<Self, StateError> {
+        Self::with_settings(schema, dim, Settings::DEFAULT)
+    }
+
+    /// As [`Self::new`], tuned otherwise.
+    ///
+    /// # Errors
+    /// When `dim` is 0 or above 1024, or the settings give no proper prior.
+    pub fn with_settings(schema: FeatureSchema, dim: usize, settings: Settings) -> Result<Self, StateError> {
+        let gamma_fits = settings.gamma.is_finite() && settings.gamma > 0.0;
+        if !(1..=MAX_DIM).contains(&dim) || !gamma_fits {
+            return Err(StateError::Settings { dim });
+        }
+        let unknown = ArmState::new(dim, &settings.heads).map_err(|_| StateError::Settings { dim })?;
+        Ok(Self { schema, dim, settings, unknown: Arc::new(unknown), arms: BTreeMap::new() })
+    }
+
+    /// Reads what [`Learner::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are of another version, damaged, or hold numbers that are no state.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
+        let body = bytes.strip_prefix(&MAGIC).ok_or(StateError::Form)?;
+        let split = body.len().checked_sub(DIGEST_BYTES).ok_or(StateError::Digest)?;
+        let (body, digest) = body.split_at(split);
+        if Sha256::digest(body).as_slice() != digest {
+            return Err(StateError::Digest);
+        }
+        let stored: Stored = postcard::from_bytes(body).map_err(StateError::Decode)?;
+        let dim = usize::try_from(stored.dim).unwrap_or(usize::MAX);
+        let mut state = Self::with_settings(stored.schema, dim, stored.settings)?;
+        for (arm, mut heads) in stored.arms {
+            Arc::make_mut(&mut heads)
+                .restore(dim)
+                .map_err(|source| StateError::Arm { arm: arm.clone(), source })?;
+            state.arms.insert(arm, heads);
+        }
+        Ok(state)
+    }
+
+    /// What the features mean.
+    pub fn schema(&self) -> &FeatureSchema {
+        &self.schema
+    }
+
+    /// Length of a context's vector.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// Arms observed so far, and the quality reports on each, revisions not counted.
+    pub fn quality_feedbacks(&self) -> impl Iterator<Item = (&ArmId, u64)> {
+        self.arms.iter().map(|(arm, state)| (arm, state.quality().reports()))
+    }
+
+    /// The heads of an arm, if it was observed.
+    pub fn arm(&self, arm: &ArmId) -> Option<&ArmState> {
+        self.arms.get(arm).map(Arc::as_ref)
+    }
+
+    /// As [`Learner::freeze`], with the type kept.
+    pub fn snapshot(&self, version: PolicyVersion) -> Arc<LearnedPolicy> {
+        Arc::new(LearnedPolicy {
+            version,
+            schema: self.schema.clone(),
+            dim: self.dim,
+            gamma: self.settings.gamma,
+            unknown: Arc::clone(&self.unknown),
+            arms: self.arms.clone(),
+        })
+    }
+
+    /// Changes an arm's heads; an arm that is new stays unknown when that fails.
+    fn change(
+        &mut self,
+        arm: &ArmId,
+        change: impl FnOnce(&mut ArmState) -> Result<(), NotPositive>,
+    ) -> Result<(), LearnError> {
+        let broken = |_| LearnError::BadNumber { field: "sums", value: f64::NAN };
+        match self.arms.get_mut(arm) {
+            Some(state) => change(Arc::make_mut(state)).map_err(broken),
+            None => {
+                let mut state = ArmState::clone(&self.unknown);
+                change(&mut state).map_err(broken)?;
+                self.arms.insert(arm.clone(), Arc::new(state));
+                Ok(())
+            }
+        }
+    }
+
+    fn features(&self, context: &Context) -> Result<Vec<f64>, LearnError> {
+        check_context(context, &self.schema, self.dim)?;
+        Ok(context.features().iter().map(|x| f64::from(*x)).collect())
+    }
+
+    fn rated(&mut self, arm: &ArmId, context: &Context, report: &Report<'_>) -> Result<(), LearnError> {
+        let x = self.features(context)?;
+        in_range("value", report.value, 1.0)?;
+        in_range("weight", report.weight, MAX_WEIGHT)?;
+        if let Some(old) = report.replaces {
+            in_range("replaces.value", old.value, 1.0)?;
+            in_range("replaces.weight", old.weight, MAX_WEIGHT)?;
+        }
+        if report.tick == 0 {
+            return Err(LearnError::BadNumber { field: "tick", value: 0.0 });
+        }
+        self.change(arm, |state| state.rated(&Report { x: &x, ..*report }))
+    }
+
+    fn answered(
+        &mut self,
+        arm: &ArmId,
+        context: Option<&Context>,
+        answer: &Answer<'_>,
+    ) -> Result<(), LearnError> {
+        let x = context.map(|c| self.features(c)).transpose()?;
+        let timing = &answer.timing;
+        for (field, ms) in [("first_token_ms", timing.first_token_ms), ("total_ms", timing.total_ms)] {
+            if let Some(ms) = ms {
+                in_range(field, ms, 1e12)?;
+            }
+        }
+        self.change(arm, |state| state.answered(&Answer { x: x.as_deref(), ..*answer }))
+    }
+
+    fn failed(&mut self, arm: &ArmId, at: UnixMs) -> Result<(), LearnError> {
+        self.change(arm, |state| {
+            state.failed(at);
+            Ok(())
+        })
+    }
+}
+
+fn in_range(field: &'static str, value: f64, most: f64) -> Result<(), LearnError> {
+    if (0.0..=most).contains(&value) { Ok(()) } else { Err(LearnError::BadNumber { field, value }) }
+}
+
+impl Learner for LearnedState {
+    fn apply(&mut self, observation: &Observation<'_>) -> Result<(), LearnError> {
+        match *observation {
+            Observation::Quality { arm, context, value, weight, tick, replaces } => {
+                self.rated(arm, context, &Report { x: &[], value, weight, tick, replaces })
+            }
+            Observation::Answered {
+                arm,
+                context,
+                input_tokens,
+                output_tokens,
+                first_token_ms,
+                total_ms,
+                at,
+            } => {
+                let timing = Timing { first_token_ms, total_ms, output_tokens };
+                self.answered(arm, context, &Answer { x: None, input_tokens, timing, at })
+            }
+            Observation::Failed { arm, at } => self.failed(arm, at),
+        }
+    }
+
+    fn freeze(&self, version: PolicyVersion) -> Arc<dyn Policy> {
+        self.snapshot(version)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let stored = Stored {
+            schema: self.schema.clone(),
+            dim: self.dim as u64,
+            settings: self.settings,
+            arms: self.arms.clone(),
+        };
+        // Encoding into memory has no way to fail; were there one, the empty body would be refused when it is read.
+        let body = postcard::to_allocvec(&stored).unwrap_or_default();
+        let digest = Sha256::digest(&body);
+        [MAGIC.as_slice(), &body, digest.as_slice()].concat()
+    }
+}

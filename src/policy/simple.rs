@@ -1,0 +1,148 @@
+//! Strategies that do not learn from quality: the same trait, so routes, logs and comparisons treat them alike.
+
+use std::sync::Arc;
+
+use super::heads::TYPICAL_TOKENS;
+use super::learned::LearnedPolicy;
+use super::{Ask, Policy, PolicyError, Proposal};
+use crate::domain::{Arm, ArmDistribution, ArmId, PolicyVersion, Strategy, UnixMs};
+
+/// What a simple strategy goes by.
+#[derive(Debug, Clone)]
+enum Rule {
+    Fixed(ArmId),
+    Weighted(Vec<(ArmId, f64)>),
+    RoundRobin,
+    Cheapest(Option<Arc<LearnedPolicy>>),
+    Fastest(Option<Arc<LearnedPolicy>>),
+}
+
+/// A strategy without a learner of its own; its version is its name.
+#[derive(Debug, Clone)]
+pub struct SimplePolicy {
+    version: PolicyVersion,
+    strategy: Strategy,
+    rule: Rule,
+}
+
+impl SimplePolicy {
+    fn new(strategy: Strategy, rule: Rule) -> Self {
+        Self { version: PolicyVersion::from(strategy.as_str()), strategy, rule }
+    }
+
+    /// Always `arm`; no answer when it is not eligible.
+    pub fn fixed(arm: ArmId) -> Self {
+        Self::new(Strategy::Fixed, Rule::Fixed(arm))
+    }
+
+    /// By shares, over those of them that are eligible. Shares that are not positive and finite count as 0.
+    pub fn weighted(shares: Vec<(ArmId, f64)>) -> Self {
+        Self::new(Strategy::Weighted, Rule::Weighted(shares))
+    }
+
+    /// One eligible arm after the other, by the route's count of requests.
+    pub fn round_robin() -> Self {
+        Self::new(Strategy::RoundRobin, Rule::RoundRobin)
+    }
+
+    /// The lowest expected cost: of the arm's typical answer when `known` has seen it, else of 300 tokens.
+    pub fn cheapest(known: Option<Arc<LearnedPolicy>>) -> Self {
+        Self::new(Strategy::Cheapest, Rule::Cheapest(known))
+    }
+
+    /// The lowest expected latency: of the arm's typical call as `known` has seen it. Without it all arms are equal and the
+    /// cheapest serves.
+    pub fn fastest(known: Option<Arc<LearnedPolicy>>) -> Self {
+        Self::new(Strategy::Fastest, Rule::Fastest(known))
+    }
+
+    fn no_arm(&self) -> PolicyError {
+        PolicyError::NoArm(self.strategy.as_str())
+    }
+
+    fn certain(&self, arm: Option<&ArmId>) -> Result<ArmDistribution, PolicyError> {
+        arm.map(|arm| ArmDistribution::certain(arm.clone())).ok_or_else(|| self.no_arm())
+    }
+
+    fn by_shares(&self, ask: &Ask<'_>, shares: &[(ArmId, f64)]) -> Result<ArmDistribution, PolicyError> {
+        let share_of = |arm: &ArmId| {
+            let of_arm = shares.iter().filter(|(a, s)| a == arm && s.is_finite() && *s > 0.0);
+            of_arm.map(|(_, s)| s).sum::<f64>()
+        };
+        let p: Vec<f64> = ask.arms.iter().map(|arm| share_of(&arm.id)).collect();
+        let sum: f64 = p.iter().sum();
+        if sum <= 0.0 {
+            return Err(self.no_arm());
+        }
+        let arms = ask.arms.iter().map(|arm| arm.id.clone()).collect();
+        Ok(ArmDistribution::new(arms, p.iter().map(|p| p / sum).collect())?)
+    }
+}
+
+fn cost_usd(known: Option<&LearnedPolicy>, arm: &Arm, input_tokens: u32) -> f64 {
+    match known {
+        Some(known) => known.typical_cost_usd(arm, input_tokens),
+        None => (f64::from(input_tokens) * arm.price.input + TYPICAL_TOKENS * arm.price.output) / 1e6,
+    }
+}
+
+fn latency_ms(known: Option<&LearnedPolicy>, arm: &Arm, at: UnixMs) -> f64 {
+    known.map_or(0.0, |known| known.typical_latency_ms(arm, at))
+}
+
+/// The least by `key`; of equals the first by id.
+fn least<'a>(ask: &Ask<'a>, key: impl Fn(&Arm) -> (f64, f64)) -> Option<&'a ArmId> {
+    let order = |a: &&&Arm, b: &&&Arm| {
+        let ((a1, a2), (b1, b2)) = (key(a), key(b));
+        a1.total_cmp(&b1).then(a2.total_cmp(&b2))
+    };
+    ask.arms.iter().min_by(order).map(|arm| &arm.id)
+}
+
+impl Policy for SimplePolicy {
+    fn version(&self) -> &PolicyVersion {
+        &self.version
+    }
+
+    fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
+    fn wants_context(&self) -> bool {
+        false
+    }
+
+    fn propose(&self, ask: &Ask<'_>) -> Result<Proposal, PolicyError> {
+        let distribution = match &self.rule {
+            Rule::Fixed(arm) => self.certain(ask.arms.iter().map(|a| &a.id).find(|id| *id == arm))?,
+            Rule::Weighted(shares) => self.by_shares(ask, shares)?,
+            Rule::RoundRobin => {
+                let turn = (ask.turn % ask.arms.len().max(1) as u64) as usize;
+                self.certain(ask.arms.get(turn).map(|a| &a.id))?
+            }
+            Rule::Cheapest(known) => {
+                self.certain(least(ask, |arm| (cost_usd(known.as_deref(), arm, ask.input_tokens), 0.0)))?
+            }
+            Rule::Fastest(known) => self.certain(least(ask, |arm| {
+                let known = known.as_deref();
+                (latency_ms(known, arm, ask.at), cost_usd(known, arm, ask.input_tokens))
+            }))?,
+        };
+        let greedy = likeliest(&distribution);
+        Ok(Proposal { distribution, greedy, estimates: Vec::new() })
+    }
+}
+
+/// Of equals the first.
+fn likeliest(distribution: &ArmDistribution) -> ArmId {
+    let mut best = 0;
+    for (k, p) in distribution.p().iter().enumerate() {
+        if *p > distribution.p()[best] {
+            best = k;
+        }
+    }
+    distribution.arms()[best].clone()
+}
+
+#[cfg(test)]
+mod tests;
