@@ -7,12 +7,15 @@ use crate::domain::Seq;
 use crate::policy::Learner;
 use crate::store::{Store, StoreError};
 
+/// Builds a learner from the bytes of its checkpoint; the error says why they are no good.
+pub type Restore = dyn Fn(&[u8]) -> Result<Box<dyn Learner>, String>;
+
 /// Makes learners. The actor knows no other way to get one.
 pub struct LearnerSource<'a> {
     /// A learner that has seen nothing.
     pub make: &'a dyn Fn() -> Box<dyn Learner>,
-    /// A learner from the bytes of its checkpoint; the error says why they are no good.
-    pub restore: &'a dyn Fn(&[u8]) -> Result<Box<dyn Learner>, String>,
+    /// A learner from a checkpoint.
+    pub restore: &'a Restore,
 }
 
 /// The newest usable state and the last event in it. Each checkpoint that is passed over is told once.

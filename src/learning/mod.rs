@@ -20,7 +20,7 @@ mod joiner;
 mod tests;
 
 pub use actor::{Actor, LearningHandle, LearningOptions, LearningStatus};
-pub use checkpoint::LearnerSource;
+pub use checkpoint::{LearnerSource, Restore};
 pub use fold::{Folded, fold};
 pub use joiner::{Joiner, Unusable};
 

@@ -126,11 +126,6 @@ impl StoreError {
             _ => Self::sqlite("opening the database")(source),
         }
     }
-
-    /// Whether only the one job failed, before it changed anything; else the whole transaction is lost.
-    pub(super) fn spares_the_batch(&self) -> bool {
-        matches!(self, Self::Unreadable { .. } | Self::Encode(_))
-    }
 }
 
 /// Why a report was not accepted; nothing of it is kept.

@@ -13,11 +13,13 @@ pub(super) struct Log<'c> {
     last: Option<Seq>,
     /// Set by jobs that change client keys, so that the snapshot is read anew.
     pub(super) keys_changed: bool,
+    /// Set when a job found the disk full, though others may have fitted.
+    full: bool,
 }
 
 impl<'c> Log<'c> {
     pub(super) fn new(tx: Transaction<'c>, now: UnixMs) -> Self {
-        Self { tx, now, last: None, keys_changed: false }
+        Self { tx, now, last: None, keys_changed: false, full: false }
     }
 
     /// The transaction, for look-ups.
@@ -35,8 +37,46 @@ impl<'c> Log<'c> {
         self.last
     }
 
+    /// Whether a job found the disk full.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
     pub(super) fn commit(self) -> Result<(), StoreError> {
         self.tx.commit().map_err(StoreError::sqlite("committing"))
+    }
+
+    /// Runs `work`, and takes back what it did when it fails; the others in the transaction are spared.
+    ///
+    /// # Errors
+    /// When the transaction itself is lost (SQLite ends it on some faults of the disk).
+    pub(super) fn undone_on_error<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<Result<T, StoreError>, StoreError> {
+        let before = (self.last, self.keys_changed);
+        self.command("SAVEPOINT job")?;
+        let result = work(self);
+        let Err(error) = &result else {
+            self.command("RELEASE job")?;
+            return Ok(result);
+        };
+        if self.tx.is_autocommit() {
+            return Err(error.clone());
+        }
+        (self.last, self.keys_changed) = before;
+        self.full |= matches!(error, StoreError::DiskFull);
+        self.command("ROLLBACK TO job")?;
+        self.command("RELEASE job")?;
+        Ok(result)
+    }
+
+    fn command(&self, sql: &'static str) -> Result<(), StoreError> {
+        self.tx
+            .prepare_cached(sql)
+            .and_then(|mut command| command.execute([]))
+            .map(drop)
+            .map_err(StoreError::sqlite("keeping jobs apart"))
     }
 
     /// Appends `body` at the end of the log.

@@ -5,8 +5,9 @@
 //!   logs the reason.
 //! - One thread writes. Callers hand it jobs through a bounded queue; up to 64 of them, or what comes within 5 ms of the
 //!   first, share one transaction and one fsync (`synchronous=FULL`). An answer is given after the commit, never before.
-//! - A failed commit fails every caller that waits for it; events that nobody waits for are counted as dropped. The next
-//!   transaction starts afresh, so a lock that is let go or a disk that has room again needs no restart.
+//! - A job that fails is undone alone. A failed commit fails every caller that waits for it; events that nobody waits for
+//!   are counted as dropped. The next transaction starts afresh, so a lock that is let go or a disk that has room again
+//!   needs no restart.
 //! - A file that is not ours, damaged, empty, read-only or from a newer version is refused. It is never replaced.
 //!
 //! The store computes no reward and knows no policy: it credits a report to an arm and counts, no more. SQL text is
@@ -27,7 +28,7 @@ mod rows;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use checkpoints::SavedCheckpoint;
 pub use error::{FeedbackRejected, StoreError};

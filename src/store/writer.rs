@@ -27,7 +27,7 @@ pub(super) type Reply<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
 
 /// Something to do in the next transaction.
 pub(super) trait Job: Send {
-    /// Does it. An error ends the whole transaction.
+    /// Does it. An error undoes this job alone, unless the whole transaction is lost with it.
     fn run(&mut self, log: &mut Log<'_>) -> Result<(), StoreError>;
     /// Tells the caller how the commit went.
     fn finish(self: Box<Self>, committed: Result<(), StoreError>);
@@ -57,13 +57,8 @@ where
 {
     fn run(&mut self, log: &mut Log<'_>) -> Result<(), StoreError> {
         let Some(work) = self.work.take() else { return Ok(()) };
-        match work(log) {
-            Err(e) if !e.spares_the_batch() => Err(e),
-            result => {
-                self.value = Some(result);
-                Ok(())
-            }
-        }
+        self.value = Some(log.undone_on_error(work)?);
+        Ok(())
     }
 
     fn finish(self: Box<Self>, committed: Result<(), StoreError>) {
@@ -92,6 +87,14 @@ pub(super) struct Shared {
     pub(super) keys: ArcSwap<KeyTable>,
     /// The last committed event.
     pub(super) committed: watch::Sender<Seq>,
+}
+
+/// What a transaction did.
+struct Committed {
+    /// The last event in it.
+    last: Option<Seq>,
+    /// Whether a job found the disk full.
+    full: bool,
 }
 
 /// The thread's state.
@@ -132,13 +135,25 @@ impl Writer {
                 self.commit(vec![job]);
             }
         }
+        self.fold_in_the_wal();
+    }
+
+    /// After a clean stop the one file holds everything.
+    fn fold_in_the_wal(&self) {
+        if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::debug!(%error, "the write-ahead log stays beside the database");
+        }
     }
 
     fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) {
         self.shared.queued.fetch_sub(batch.len(), Ordering::Relaxed);
         let result = self.transact(&mut batch);
-        self.note_health(&result);
-        if let Ok(Some(last)) = result {
+        self.note_health(match &result {
+            Ok(Committed { full: true, .. }) => Err(&StoreError::DiskFull),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        });
+        if let Ok(Committed { last: Some(last), .. }) = result {
             self.shared.committed.send_replace(last);
         }
         for job in batch {
@@ -146,8 +161,8 @@ impl Writer {
         }
     }
 
-    /// All of the batch in one transaction, or none of it. Gives the last event's place.
-    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Option<Seq>, StoreError> {
+    /// The batch in one transaction.
+    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Committed, StoreError> {
         let tx = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -156,16 +171,17 @@ impl Writer {
         for job in batch {
             job.run(&mut log)?;
         }
-        let (last, keys_changed) = (log.last(), log.keys_changed);
+        let (committed, keys_changed) =
+            (Committed { last: log.last(), full: log.is_full() }, log.keys_changed);
         log.commit()?;
         if keys_changed {
             self.refresh_keys();
         }
-        Ok(last)
+        Ok(committed)
     }
 
     /// Says it once when commits begin to fail and once when they go through again.
-    fn note_health(&self, result: &Result<Option<Seq>, StoreError>) {
+    fn note_health(&self, result: Result<(), &StoreError>) {
         let was = self.shared.healthy.swap(result.is_ok(), Ordering::Relaxed);
         match result {
             Err(error) if was => {
