@@ -182,10 +182,11 @@ fn start_learner(
     let (schema, dim) = (featurizer.schema().clone(), featurizer.dim());
     let empty = LearnedState::new(schema.clone(), dim)?;
     let make = || Box::new(empty.clone()) as Box<dyn Learner>;
-    let restore = |bytes: &[u8]| {
+    let wanted = schema;
+    let restore = move |bytes: &[u8]| {
         let state = LearnedState::from_bytes(bytes).map_err(|e| e.to_string())?;
-        if *state.schema() != schema {
-            return Err(format!("it is of schema {}, this version has {schema}", state.schema()));
+        if *state.schema() != wanted {
+            return Err(format!("it is of schema {}, this version has {wanted}", state.schema()));
         }
         Ok(Box::new(state) as Box<dyn Learner>)
     };

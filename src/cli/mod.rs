@@ -1,5 +1,6 @@
 //! The command line: one file per sub-command. The only module (with `main`) that prints, and that may end on any error.
 
+mod demo;
 mod explain;
 mod output;
 mod serve;
@@ -8,6 +9,8 @@ mod version;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::telemetry;
 
 /// Pointsman, the learned LLM router: one OpenAI-compatible endpoint in front of many models; each prompt goes to the model with
 /// the best balance of quality, cost and latency.
@@ -20,6 +23,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Watch the router learn: simulated models behind real HTTP, live traffic; no key, no config.
+    Demo(demo::DemoArgs),
     /// Run the service; without a config it finds provider keys in the environment.
     Serve(serve::ServeArgs),
     /// Tell why a decision went to its model, and what would have changed it.
@@ -28,10 +33,19 @@ enum Command {
     Version(version::VersionArgs),
 }
 
+/// The demo draws its own picture; only what goes wrong is logged beside it.
+fn run_demo(args: &demo::DemoArgs) -> anyhow::Result<ExitCode> {
+    telemetry::init_tracing(telemetry::LogFormat::Text, Some(std::env::var("RUST_LOG").as_deref().unwrap_or("error")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(demo::run(args, &demo::AppStarter))?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
+        Command::Demo(args) => run_demo(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Version(args) => version::run(&args),

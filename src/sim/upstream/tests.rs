@@ -10,8 +10,12 @@ async fn started(playbook: Playbook, ledger: usize) -> (Upstream, Arc<Playbook>)
 }
 
 async fn post(upstream: &Upstream, body: &Value) -> (u16, String) {
+    post_through(&reqwest::Client::new(), upstream, body).await
+}
+
+async fn post_through(client: &reqwest::Client, upstream: &Upstream, body: &Value) -> (u16, String) {
     let url = format!("{}/chat/completions", upstream.base_url());
-    let answer = reqwest::Client::new().post(url).body(body.to_string()).send().await.unwrap();
+    let answer = client.post(url).body(body.to_string()).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
@@ -88,9 +92,10 @@ async fn a_recorded_cost_is_stated_to_the_last_bit_and_max_tokens_cuts_simulated
 #[tokio::test]
 async fn one_to_three_in_a_hundred_calls_fail_and_the_same_ones_each_time() {
     let (upstream, book) = started(Playbook::simulated(700, 1), 8).await;
+    let client = reqwest::Client::new();
     let mut failures = Vec::new();
     for i in 0..book.plays.len() {
-        let (status, body) = post(&upstream, &ask(&book, i, 5)).await;
+        let (status, body) = post_through(&client, &upstream, &ask(&book, i, 5)).await;
         if status != 200 {
             assert!(matches!(status, 429 | 500 | 503), "{status} {body}");
             failures.push((i, status));
