@@ -75,7 +75,7 @@ impl Store {
         let path = options.path.clone();
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || writer.run(&jobs))
+            .spawn(move || writer.run_guarded(&jobs))
             .map_err(|source| StoreError::Io { path, source: Arc::new(source) })?;
         let readers = Readers::new(options.path, options.busy_timeout);
         let writer = Mutex::new(Some(thread));

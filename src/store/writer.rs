@@ -1,6 +1,7 @@
 //! The writer thread: takes jobs from the queue in order, puts those that come together into one transaction, and answers
 //! after the commit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -114,8 +115,18 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Runs until the queue is closed; what is queued by then is written.
-    pub(super) fn run(mut self, queue: &Receiver<Message>) {
+    /// Runs until the queue is closed. Should it ever panic, the open transaction is undone, callers are told that the
+    /// store is closed, and health says so.
+    pub(super) fn run_guarded(self, queue: &Receiver<Message>) {
+        let shared = self.shared.clone();
+        if catch_unwind(AssertUnwindSafe(|| self.run(queue))).is_err() {
+            shared.healthy.store(false, Ordering::Relaxed);
+            tracing::error!("the store's writer panicked; completions go on, feedback needs a restart");
+        }
+    }
+
+    /// What is queued when the queue is closed is still written.
+    fn run(mut self, queue: &Receiver<Message>) {
         loop {
             match queue.recv_timeout(POLL) {
                 Ok(Message::Job(first)) => {

@@ -2,6 +2,7 @@
 
 mod actor;
 mod joining;
+mod learned;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

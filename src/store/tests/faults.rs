@@ -54,6 +54,19 @@ async fn a_full_disk_fails_feedback_counts_the_lost_and_recovers() {
 }
 
 #[tokio::test]
+async fn a_writer_that_panics_is_told_to_callers_and_to_health() {
+    let (_folder, store) = temporary();
+    serve(&store, 1, "a", "a").await;
+    let lost: Result<(), _> = store.perform(|_| panic!("a fault of ours")).await;
+    assert!(matches!(lost, Err(StoreError::Closed)));
+    let refused = store.feedback(on(1, 0.5)).await;
+    assert!(matches!(refused, Err(FeedbackRejected::Store(StoreError::Closed))), "{refused:?}");
+    assert_eq!(store.scan(Seq(0), 10).unwrap().len(), 2, "reading goes on");
+    store.clone().close(); // waits for the thread
+    assert!(!store.is_healthy());
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_at_once_and_counts_the_lost() {
     let folder = tempfile::tempdir().unwrap();
     let options = StoreOptions { queue: 4, busy_timeout: Duration::from_secs(60), ..options(folder.path()) };
