@@ -100,6 +100,6 @@ pub enum ProviderBuildError {
     #[error("the API key holds characters that no header can hold; look for a line break at its end")]
     BadKey,
     /// TLS could not be set up.
-    #[error("cannot set up the HTTP client: {0}")]
+    #[error("cannot set up TLS: are the system's CA certificates installed?")]
     Client(#[source] reqwest::Error),
 }
