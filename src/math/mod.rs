@@ -1,7 +1,9 @@
-//! Pure numerics over slices of `f64`: no I/O, no clock, no randomness.
+//! Pure numerics in `f64`: no I/O, no clock, no randomness, nothing of the field.
 //!
 //! Symmetric matrices are packed by rows of the lower triangle: row `i` is the `i + 1` numbers from `i * (i + 1) / 2` on.
-//! Nothing here knows what its numbers mean.
 
 pub mod cholesky;
 pub mod ewma;
+mod pca;
+
+pub use pca::{Pca, PcaError};

@@ -1,3 +1,25 @@
 //! To come.
 
 pub mod dataset;
+pub mod features;
+pub mod vectors;
+
+use std::fs::File;
+use std::path::Path;
+
+/// Writes a file whole or not at all: beside it under a name of its own, then renamed over it. Makes the folder.
+fn replace_file(path: &Path, fill: impl FnOnce(&mut File) -> std::io::Result<()>) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let beside = path.with_file_name(name);
+    let written = File::create(&beside)
+        .and_then(|mut file| fill(&mut file).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
+}
