@@ -1,9 +1,14 @@
 //! The command line: one file per sub-command. The only module (with `main`) that prints, and that may end on any error.
 
+mod bench;
+mod check;
 mod demo;
 mod explain;
+mod init;
+mod keys;
 mod output;
 mod serve;
+mod train;
 mod version;
 
 use std::process::ExitCode;
@@ -27,8 +32,18 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Run the service; without a config it finds provider keys in the environment.
     Serve(serve::ServeArgs),
+    /// Write a commented pointsman.toml from the keys and local servers found.
+    Init(init::InitArgs),
+    /// Show every fault of a config at once; exit code 2 when there is one.
+    Check(check::CheckArgs),
     /// Tell why a decision went to its model, and what would have changed it.
     Explain(explain::ExplainArgs),
+    /// Fit what ships with the router.
+    Train(train::TrainArgs),
+    /// Measure.
+    Bench(bench::BenchArgs),
+    /// Create, list and revoke client keys.
+    Keys(keys::KeysArgs),
     /// Show the version, and those of its parts.
     Version(version::VersionArgs),
 }
@@ -47,7 +62,12 @@ pub fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Demo(args) => run_demo(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Init(args) => init::run(args),
+        Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(&args),
+        Command::Train(args) => train::run(args),
+        Command::Bench(args) => bench::run(args),
+        Command::Keys(args) => keys::run(args),
         Command::Version(args) => version::run(&args),
     };
     ended.unwrap_or_else(|error| {
