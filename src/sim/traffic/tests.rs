@@ -57,6 +57,7 @@ async fn a_third_is_rated_late_with_the_truth_about_the_model_that_served() {
     })
     .await
     .unwrap();
+    upstream.stop().await;
     let seen = relay.seen.lock().unwrap();
     assert_eq!((report.rated, report.refused), (seen.feedback.len(), 0));
     assert!((60..=120).contains(&seen.feedback.len()), "{}", seen.feedback.len());
@@ -68,8 +69,6 @@ async fn a_third_is_rated_late_with_the_truth_about_the_model_that_served() {
         waits.push(answered.saturating_sub(*position));
     }
     assert!(waits.iter().filter(|w| **w > 10).count() > waits.len() / 3, "{waits:?}");
-    drop(seen);
-    upstream.stop().await;
 }
 
 #[tokio::test]
