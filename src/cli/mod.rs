@@ -1,6 +1,5 @@
 //! The command line: one file per sub-command. The only module (with `main`) that prints, and that may end on any error.
 
-mod bench;
 mod check;
 mod demo;
 mod explain;
@@ -33,19 +32,24 @@ enum Command {
     /// Run the service; without a config it finds provider keys in the environment.
     Serve(serve::ServeArgs),
     /// Write a commented pointsman.toml from the keys and local servers found.
-    Init(init::InitArgs),
+    Init(init::Args),
     /// Show every fault of a config at once; exit code 2 when there is one.
-    Check(check::CheckArgs),
+    Check(check::Args),
     /// Tell why a decision went to its model, and what would have changed it.
     Explain(explain::ExplainArgs),
     /// Fit what ships with the router.
-    Train(train::TrainArgs),
-    /// Measure.
-    Bench(bench::BenchArgs),
+    #[command(subcommand)]
+    Train(TrainCommand),
     /// Create, list and revoke client keys.
-    Keys(keys::KeysArgs),
+    Keys(keys::Args),
     /// Show the version, and those of its parts.
     Version(version::VersionArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum TrainCommand {
+    /// Fit the whitened components and the scales of the features on folders of prompts.
+    Features(train::TrainFeaturesArgs),
 }
 
 /// The demo draws its own picture; only what goes wrong is logged beside it.
@@ -62,12 +66,11 @@ pub fn main() -> ExitCode {
     let ended = match cli.command {
         Command::Demo(args) => run_demo(&args),
         Command::Serve(args) => serve::run(&args),
-        Command::Init(args) => init::run(args),
-        Command::Check(args) => check::run(args),
+        Command::Init(args) => init::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Train(args) => train::run(args),
-        Command::Bench(args) => bench::run(args),
-        Command::Keys(args) => keys::run(args),
+        Command::Train(TrainCommand::Features(args)) => train::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Keys(args) => keys::run(&args),
         Command::Version(args) => version::run(&args),
     };
     ended.unwrap_or_else(|error| {

@@ -37,7 +37,7 @@ pub use settings::{
     DEFAULT_STORE_FILE, EmbedderSettings, EmbedderWeights, LearningSettings, PriceSource, ProviderFormat,
     ProviderSettings, ServerSettings, Settings, StorePrompts, StoreSettings,
 };
-pub use starter::{Found, LocalServer};
+pub use starter::{Found, LocalModel, LocalServer};
 pub use vendors::{VENDORS, Vendor, vendor};
 
 /// Reads one variable of the environment; handed in, so that tests need not change the process's own.
@@ -59,13 +59,16 @@ pub fn process_env(name: &str) -> Option<String> {
 /// # Errors
 /// All faults of the file at once; one fault when it cannot be read.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Settings, ConfigFaults> {
+    parse(&read(path)?, path, env)
+}
+
+fn read(path: &Path) -> Result<String, ConfigFaults> {
     let whole = |message: String| ConfigFaults::whole(path, message);
     let size = std::fs::metadata(path).map_err(|e| whole(unreadable(&e)))?.len();
     if size > MAX_FILE_BYTES {
         return Err(whole(format!("has {size} bytes; a configuration has at most {MAX_FILE_BYTES}")));
     }
-    let text = std::fs::read_to_string(path).map_err(|e| whole(unreadable(&e)))?;
-    parse(&text, path, env)
+    std::fs::read_to_string(path).map_err(|e| whole(unreadable(&e)))
 }
 
 fn unreadable(error: &std::io::Error) -> String {
@@ -80,21 +83,47 @@ fn unreadable(error: &std::io::Error) -> String {
 /// # Errors
 /// All faults at once.
 pub fn parse(text: &str, file: &Path, env: Env<'_>) -> Result<Settings, ConfigFaults> {
+    checked(text, file, env, |root, check| {
+        let raw = RawConfig::read(root);
+        check.settings(&raw)
+    })
+}
+
+/// Parses the text and hands it to `make`; what that makes counts only when no fault was found.
+fn checked<T>(
+    text: &str,
+    file: &Path,
+    env: Env<'_>,
+    make: impl FnOnce(&mut Section<'_>, &Check<'_>) -> T,
+) -> Result<T, ConfigFaults> {
     let source = Source::new(text);
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let line = error.span().map(|span| source.line(span.start));
         source.fault(&Place { line, path: String::new() }, format!("not TOML: {}", error.message()));
     }
+    // After any other slip the tree holds guesses, and faults found in it would mislead.
     if errors.iter().any(|e| e.message() != "duplicate key") {
-        return Err(faults_of(source, file));
+        return Err(source.into_faults(file));
     }
-    let raw = RawConfig::read(Section::root(&source, document.get_ref()));
     let catalog = BuiltInCatalog::load()
         .map_err(|e| ConfigFaults::whole(file, format!("the built-in catalog cannot be read: {e}")))?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    let settings = Check { source: &source, env, catalog: &catalog, folder }.settings(&raw);
-    source.verdict(file).map(|()| settings)
+    let check = Check { source: &source, env, catalog: &catalog, folder };
+    let made = make(&mut Section::root(&source, document.get_ref()), &check);
+    if source.is_sound() { Ok(made) } else { Err(source.into_faults(file)) }
+}
+
+/// Reads `[store]` of `path` alone: for commands that need no provider and so none of its secrets.
+///
+/// # Errors
+/// When the file cannot be read, is no TOML, or `[store]` has faults.
+pub fn load_store(path: &Path) -> Result<StoreSettings, ConfigFaults> {
+    let text = read(path)?;
+    checked(&text, path, &|_| None, |root, check| {
+        let raw = raw::RawStore::read(root.section("store"));
+        check.store(&raw)
+    })
 }
 
 /// Settings without a file: every vendor whose key is in the environment, and one route `auto` over a few of their models.
@@ -114,13 +143,6 @@ pub fn from_environment(env: Env<'_>) -> Result<Settings, ConfigFaults> {
         return Err(ConfigFaults::whole(place, message));
     }
     parse(&found.to_toml(), place, env)
-}
-
-fn faults_of(source: Source, file: &Path) -> ConfigFaults {
-    match source.verdict(file) {
-        Err(faults) => faults,
-        Ok(()) => ConfigFaults::whole(file, "not TOML"),
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub(super) struct RawConfig {
 }
 
 impl RawConfig {
-    pub(super) fn read(mut root: Section<'_>) -> Self {
+    pub(super) fn read(root: &mut Section<'_>) -> Self {
         root.unsupported("experiments", "remove the section; use a route's `strategy` meanwhile");
         let raw = Self {
             schema_version: root.whole("schema_version", 0, u64::MAX),
@@ -61,7 +61,7 @@ pub(super) struct RawStore {
 }
 
 impl RawStore {
-    fn read(mut keys: Section<'_>) -> Self {
+    pub(super) fn read(mut keys: Section<'_>) -> Self {
         keys.misplaced("path", "unknown key; write the path as `url = \"sqlite:PATH\"`");
         let raw = Self { url: keys.text("url"), store_prompts: keys.text("store_prompts") };
         keys.finish();

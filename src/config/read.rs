@@ -72,11 +72,14 @@ impl Source {
         self.faults.borrow().iter().any(|f| f.path == path || f.path.starts_with(below))
     }
 
-    /// # Errors
-    /// When there is any fault.
-    pub(super) fn verdict(self, file: &Path) -> Result<(), ConfigFaults> {
-        let faults = self.faults.into_inner();
-        if faults.is_empty() { Ok(()) } else { Err(ConfigFaults::sorted(file, faults)) }
+    /// Whether nothing is wrong so far.
+    pub(super) fn is_sound(&self) -> bool {
+        self.faults.borrow().is_empty()
+    }
+
+    /// All faults, in the order of their lines.
+    pub(super) fn into_faults(self, file: &Path) -> ConfigFaults {
+        ConfigFaults::sorted(file, self.faults.into_inner())
     }
 }
 
@@ -244,7 +247,7 @@ impl<'s> Section<'s> {
     }
 
     /// Reports every key that was not asked for.
-    pub(super) fn finish(self) {
+    pub(super) fn finish(&self) {
         for (name, _) in self.table.into_iter().flatten() {
             let key = name.get_ref().as_ref();
             if !self.asked.contains(&key) {

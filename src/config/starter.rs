@@ -13,7 +13,16 @@ pub struct LocalServer {
     /// Where its OpenAI-compatible API is.
     pub base_url: String,
     /// The models it offers, at least one.
-    pub models: Vec<String>,
+    pub models: Vec<LocalModel>,
+}
+
+/// A model that such a server offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalModel {
+    /// What the server calls it.
+    pub name: String,
+    /// Its context window in tokens, when the server tells.
+    pub context_window: Option<u32>,
 }
 
 /// What a first configuration is made from.
@@ -44,7 +53,7 @@ impl Found {
             arms.extend(v.starters.iter().map(|model| format!("{}/{model}", v.id)));
         }
         for server in &self.servers {
-            arms.extend(server.models.iter().map(|model| format!("{}/{model}", server.id)));
+            arms.extend(server.models.iter().map(|model| format!("{}/{}", server.id, model.name)));
         }
         arms
     }
@@ -58,7 +67,7 @@ impl Found {
             v.starters.iter().for_each(|m| model(&mut text, v.id, m, ""));
         }
         for s in &self.servers {
-            s.models.iter().for_each(|m| model(&mut text, &s.id, m, FREE));
+            s.models.iter().for_each(|m| model(&mut text, &s.id, &m.name, &free(m)));
         }
         let arms = self.arms();
         let list: String = arms.iter().map(|arm| format!("    {},\n", quoted(arm))).collect();
@@ -84,11 +93,6 @@ store_prompts = \"none\"       # none | preview | full
 kind = \"minilm\"
 ";
 
-const FREE: &str = "\
-price = { input = 0.0, output = 0.0 }   # USD per million tokens; what a call is worth to you may be more than nothing
-context_window = 8192                   # what the server was started with
-";
-
 const ROUTE: &str = "
 # What clients ask for as `model`.
 [routes.auto]
@@ -98,6 +102,17 @@ default = {default}   # serves whenever the router is unsure or unwell
 strategy = \"learned\"
 weights = { quality = 0.7, cost = 0.2, latency = 0.1 }
 ";
+
+/// What the catalog does not know of a local model.
+fn free(model: &LocalModel) -> String {
+    let window = match model.context_window {
+        Some(tokens) => format!("context_window = {tokens}\n"),
+        None => "context_window = 8192   # put here what the server was started with\n".to_owned(),
+    };
+    format!(
+        "price = {{ input = 0.0, output = 0.0 }}   # USD per million tokens; running it may cost you more than nothing\n{window}"
+    )
+}
 
 /// A basic string of TOML.
 fn quoted(text: &str) -> String {

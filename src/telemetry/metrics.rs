@@ -343,8 +343,45 @@ mod tests {
         m.learner(Seq(8), Seq(10), 2);
         let text = m.render();
         let shown = |l: &&str| !l.starts_with('#') && !l.contains("_bucket") || l.starts_with("# TYPE");
-        let lines: Vec<_> = text.lines().filter(shown).collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        let mut lines: Vec<_> = text.lines().filter(shown).collect();
+        lines.sort_unstable();
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        # TYPE pointsman_attempts counter
+        # TYPE pointsman_cost_usd counter
+        # TYPE pointsman_decision_seconds histogram
+        # TYPE pointsman_embed_seconds histogram
+        # TYPE pointsman_feedback counter
+        # TYPE pointsman_first_token_seconds histogram
+        # TYPE pointsman_learner_applied_seq gauge
+        # TYPE pointsman_learner_lag_events gauge
+        # TYPE pointsman_learner_set_aside_events counter
+        # TYPE pointsman_request_seconds histogram
+        # TYPE pointsman_requests counter
+        # TYPE pointsman_store_dropped_events counter
+        # TYPE pointsman_store_queue gauge
+        # TYPE pointsman_tokens counter
+        pointsman_attempts_total{arm="a/x",end="answered"} 1
+        pointsman_cost_usd_total{arm="a/x"} 0.25
+        pointsman_decision_seconds_count 1
+        pointsman_decision_seconds_sum 0.000012
+        pointsman_embed_seconds_count 1
+        pointsman_embed_seconds_sum 0.004
+        pointsman_feedback_total{result="stored"} 1
+        pointsman_first_token_seconds_count{arm="a/x"} 1
+        pointsman_first_token_seconds_sum{arm="a/x"} 0.12
+        pointsman_learner_applied_seq 8
+        pointsman_learner_lag_events 2
+        pointsman_learner_set_aside_events_total 2
+        pointsman_request_seconds_count{route="auto"} 1
+        pointsman_request_seconds_sum{route="auto"} 0.04
+        pointsman_requests_total{route="auto",strategy="learned",reason="greedy",status="2xx"} 1
+        pointsman_store_dropped_events_total 1
+        pointsman_store_queue 3
+        pointsman_tokens_total{arm="a/x",kind="cached_input"} 0
+        pointsman_tokens_total{arm="a/x",kind="input"} 10
+        pointsman_tokens_total{arm="a/x",kind="output"} 5
+        pointsman_tokens_total{arm="a/x",kind="reasoning"} 0
+        "#);
     }
 
     #[test]

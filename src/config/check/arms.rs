@@ -58,7 +58,7 @@ impl<'c> Arms<'c> {
         if self.has(&id.value) {
             return true;
         }
-        match self.from_catalog(&id.value) {
+        match self.listed_arm(&id.value) {
             Ok(arm) => {
                 self.sound.insert(arm.id.clone(), (arm, PriceSource::Catalog));
                 true
@@ -70,7 +70,7 @@ impl<'c> Arms<'c> {
         }
     }
 
-    fn from_catalog(&self, id: &str) -> Result<Arm, String> {
+    fn listed_arm(&self, id: &str) -> Result<Arm, String> {
         let unknown = |advice: &str| {
             let known = self.declared.iter().map(String::as_str);
             format!("there is no model `{id}`{}", or_else(id, known, advice))

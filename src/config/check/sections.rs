@@ -58,7 +58,7 @@ impl Check<'_> {
         address
     }
 
-    pub(super) fn store(&self, raw: &RawStore) -> StoreSettings {
+    pub(in crate::config) fn store(&self, raw: &RawStore) -> StoreSettings {
         let default = StoreSettings::default();
         let path = raw.url.as_ref().and_then(|url| self.sqlite_path(url)).unwrap_or(default.path);
         let store_prompts = raw.store_prompts.as_ref().map(|mode| self.store_prompts(mode));
