@@ -99,10 +99,7 @@ impl Body {
 
 fn of_read(error: &reqwest::Error, status: Option<u16>) -> ProviderError {
     if error.is_decode() && !is_io(error) {
-        return ProviderError::Malformed {
-            fault: Fault::Encoding,
-            status: error.status().map(|s| s.as_u16()),
-        };
+        return ProviderError::Malformed { fault: Fault::Encoding, status };
     }
     ProviderError::Cut
 }
