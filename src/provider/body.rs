@@ -65,12 +65,11 @@ impl Body {
     /// # Errors
     /// A time-out, a lost connection, bytes that cannot be decompressed, or more than the cap.
     pub(super) async fn next(&mut self, clock: &Clock) -> Result<Option<Bytes>, ProviderError> {
-        let piece = clock.limit(self.response.chunk()).await?.map_err(|e| of_read(&e))?;
+        let status = Some(self.response.status().as_u16());
+        let piece = clock.limit(self.response.chunk()).await?.map_err(|e| of_read(&e, status))?;
         let Some(piece) = piece else { return Ok(None) };
-        self.left = self.left.checked_sub(piece.len()).ok_or(ProviderError::Malformed {
-            fault: Fault::TooLarge,
-            status: Some(self.response.status().as_u16()),
-        })?;
+        let too_large = ProviderError::Malformed { fault: Fault::TooLarge, status };
+        self.left = self.left.checked_sub(piece.len()).ok_or(too_large)?;
         Ok(Some(piece))
     }
 
@@ -98,12 +97,9 @@ impl Body {
     }
 }
 
-fn of_read(error: &reqwest::Error) -> ProviderError {
+fn of_read(error: &reqwest::Error, status: Option<u16>) -> ProviderError {
     if error.is_decode() && !is_io(error) {
-        return ProviderError::Malformed {
-            fault: Fault::Encoding,
-            status: error.status().map(|s| s.as_u16()),
-        };
+        return ProviderError::Malformed { fault: Fault::Encoding, status };
     }
     ProviderError::Cut
 }

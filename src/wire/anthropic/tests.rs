@@ -56,7 +56,7 @@ fn a_conversation_with_parallel_tools_is_translated() {
                     { "type": "tool_use", "id": "ODD", "name": "weather", "input": {} } ] },
                 { "role": "user", "content": [
                     { "type": "tool_result", "tool_use_id": "call_1", "content": "4 C" },
-                    { "type": "tool_result", "tool_use_id": "ODD", "content": [{ "type": "text", "text": "rain" }] },
+                    { "type": "tool_result", "tool_use_id": "ODD", "content": "rain" },
                     { "type": "text", "text": "so?" } ] } ],
             "temperature": 1.0, "stop_sequences": ["END"],
             "tools": [{ "name": "weather", "description": "d", "input_schema": { "type": "object", "properties": {} } }],
