@@ -99,34 +99,43 @@ impl Sums {
         self.yy += weighted_yy;
     }
 
-    /// First with the guessed noise, then with what that leaves over.
+    /// The prior is weighed with the spread around the mean, which is close to the noise while the slopes explain little, and needs
+    /// no fit of its own.
     fn fit(&self, prior: &RidgePrior) -> Result<Fit, NotPositive> {
-        let first = self.fit_with(prior, prior.noise)?;
-        let noise = self.noise(prior, &first.theta)?;
-        let second = self.fit_with(prior, noise)?;
-        Ok(Fit { sigma: self.noise(prior, &second.theta)?.sqrt(), ..second })
-    }
-
-    fn fit_with(&self, prior: &RidgePrior, noise: f64) -> Result<Fit, NotPositive> {
         let dim = prior.mean.len();
+        let noise = self.spread(prior)?;
         let mut a = self.xx.clone();
         (0..dim).for_each(|i| a[packed_len(i + 1) - 1] += noise * prior.precision[i]);
         let factor = Cholesky::factor(&a, dim)?;
         let mut theta: Vec<f64> =
             (0..dim).map(|i| noise * prior.precision[i] * prior.mean[i] + self.xy[i]).collect();
         factor.solve(&mut theta);
-        if !(self.yy.is_finite() && theta.iter().all(|t| t.is_finite())) {
-            return Err(NotPositive { order: dim });
+        let residual = self.yy - 2.0 * dot(&theta, &self.xy) + quadratic(&self.xx, &theta);
+        let sigma = self.variance(prior, residual)?.sqrt();
+        if theta.iter().all(|t| t.is_finite()) {
+            Ok(Fit { factor, theta, sigma })
+        } else {
+            Err(NotPositive { order: dim })
         }
-        Ok(Fit { factor, theta, sigma: noise.sqrt() })
     }
 
-    /// Variance of a value of weight 1 around `theta`.
-    fn noise(&self, prior: &RidgePrior, theta: &[f64]) -> Result<f64, NotPositive> {
-        let residual = (self.yy - 2.0 * dot(theta, &self.xy) + quadratic(&self.xx, theta)).max(0.0);
+    /// Variance of a value of weight 1 around the mean; the last feature is the constant 1.
+    fn spread(&self, prior: &RidgePrior) -> Result<f64, NotPositive> {
+        let (weight, sum) = match (self.xx.last(), self.xy.last()) {
+            (Some(weight), Some(sum)) if *weight > 0.0 => (*weight, *sum),
+            _ => (f64::INFINITY, 0.0),
+        };
+        self.variance(prior, self.yy - sum * sum / weight)
+    }
+
+    /// Shrunk to the guess; `squares` is a weighted sum of squares, which rounding may leave a little below 0.
+    fn variance(&self, prior: &RidgePrior, squares: f64) -> Result<f64, NotPositive> {
         let count = NOISE_GUESS_WEIGHT + self.count.max(0.0);
-        let noise = (NOISE_GUESS_WEIGHT * prior.noise + residual) / count;
-        if noise.is_finite() { Ok(noise) } else { Err(NotPositive { order: theta.len() }) }
+        if squares.is_finite() && count.is_finite() {
+            Ok((NOISE_GUESS_WEIGHT * prior.noise + squares.max(0.0)) / count)
+        } else {
+            Err(NotPositive { order: prior.mean.len() })
+        }
     }
 }
 

@@ -71,10 +71,9 @@ proptest! {
         for (i, (x, y, w)) in rows.iter().enumerate() {
             give(&mut ridge, x, (*y, *w), i as u64 + 1, None);
         }
-        // The gradient of the penalised squares vanishes at theta, for the noise that the penalty was last weighed with.
+        // The gradient of the penalised squares vanishes at theta.
         let prior = RidgePrior::flat(4, &FLAT, 1.0);
-        let first = ridge.sums.fit_with(&prior, prior.noise).unwrap();
-        let noise = ridge.sums.noise(&prior, &first.theta).unwrap();
+        let noise = ridge.sums.spread(&prior).unwrap();
         let theta = ridge.theta().to_vec();
         for j in 0..4 {
             let mut gradient = noise * prior.precision[j] * (theta[j] - prior.mean[j]);
