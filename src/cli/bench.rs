@@ -96,7 +96,8 @@ fn report(
 ) -> anyhow::Result<Report> {
     let whole = Dataset::load(folder)?;
     let bar = Bar::new(format!("{}: embedding", whole.name));
-    let vectors = vectors(&whole, encoder, args.cache.as_deref(), &mut |done, all| bar.at(done as u64, all as u64))?;
+    let vectors =
+        vectors(&whole, encoder, args.cache.as_deref(), &mut |done, all| bar.at(done as u64, all as u64))?;
     let contexts = contexts(&whole, &vectors, featurizer)?;
     let world = World::new(&chosen(args, &whole)?, &contexts, &vectors)?;
     let mut options = BenchOptions { seeds: args.seeds, ..BenchOptions::default() };
@@ -112,7 +113,11 @@ fn chosen(args: &RoutingArgs, whole: &Dataset) -> anyhow::Result<Dataset> {
     }
     for model in &args.models {
         let known = whole.models.join(", ");
-        ensure!(whole.models.contains(model), "--models: {} has no model {model:?}; it has {known}", whole.name);
+        ensure!(
+            whole.models.contains(model),
+            "--models: {} has no model {model:?}; it has {known}",
+            whole.name
+        );
     }
     let keep: Vec<usize> =
         (0..whole.models.len()).filter(|k| args.models.contains(&whole.models[*k])).collect();

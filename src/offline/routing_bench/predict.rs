@@ -55,7 +55,8 @@ pub fn baselines(world: &World, settings: &Settings) -> Result<Vec<(String, Pred
         all.push((format!("knn {neighbours} (full labels)"), predictions));
     }
     all.push(("ridge (full labels)".to_owned(), ridge(world, settings)?));
-    let truth = |outcomes: &[super::world::Outcome]| outcomes.iter().map(|o| (o.quality, o.cost_usd)).collect();
+    let truth =
+        |outcomes: &[super::world::Outcome]| outcomes.iter().map(|o| (o.quality, o.cost_usd)).collect();
     let oracle = Predictions(world.scored.iter().map(|case| truth(&case.outcomes)).collect());
     all.push(("oracle".to_owned(), oracle));
     Ok(all)
@@ -99,7 +100,8 @@ fn task_table(world: &World) -> Predictions {
 /// Means over the nearest training prompts by cosine, one prediction for each of [`NEIGHBOURS`].
 fn knn(world: &World) -> Vec<Predictions> {
     let most = NEIGHBOURS.into_iter().max().unwrap_or(1);
-    let nearest: Vec<Vec<usize>> = world.scored.iter().map(|case| nearest(world, &case.vector, most)).collect();
+    let nearest: Vec<Vec<usize>> =
+        world.scored.iter().map(|case| nearest(world, &case.vector, most)).collect();
     let mean_of = |neighbours: &[usize], k: usize| {
         let n = neighbours.len().max(1) as f64;
         let outcomes = neighbours.iter().map(|i| &world.training[*i].outcomes[k]);

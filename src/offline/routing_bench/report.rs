@@ -92,12 +92,7 @@ pub struct Report {
 }
 
 /// Puts the figures together.
-pub fn report(
-    world: &World,
-    grid: &[f64],
-    ours: &[Curve],
-    baselines: &[(String, Predictions)],
-) -> Report {
+pub fn report(world: &World, grid: &[f64], ours: &[Curve], baselines: &[(String, Predictions)]) -> Report {
     let arms: Vec<(String, Point)> = (0..world.arms.len())
         .map(|k| {
             let (quality, cost_usd) = world.mean(&world.scored, k);
@@ -111,7 +106,8 @@ pub fn report(
         baselines.iter().find(|(name, _)| name == "oracle").map(|(_, p)| p.sweep(world, grid));
     let best = oracle.unwrap_or_else(|| mix.clone());
     let row = |name: &str, curves: &[Curve]| row(name, curves, &span, &budgets, &best);
-    let mut rows = vec![row("pointsman (bandit feedback)", ours), row("fixed mix (hindsight)", &[mix.clone()])];
+    let mut rows =
+        vec![row("pointsman (bandit feedback)", ours), row("fixed mix (hindsight)", &[mix.clone()])];
     for (name, predictions) in baselines {
         rows.push(row(name, &[predictions.sweep(world, grid)]));
     }
@@ -149,7 +145,8 @@ fn single_rows(arms: &[(String, Point)]) -> Vec<(String, Point)> {
 }
 
 fn row(name: &str, curves: &[Curve], span: &Span, budgets: &[f64], oracle: &Curve) -> Row {
-    let over = |value: &dyn Fn(&Curve) -> f64| Interval::over(&curves.iter().map(value).collect::<Vec<f64>>());
+    let over =
+        |value: &dyn Fn(&Curve) -> f64| Interval::over(&curves.iter().map(value).collect::<Vec<f64>>());
     let at_budgets: Vec<Interval> = budgets.iter().map(|b| over(&|c| c.at(*b))).collect();
     let missed = budgets.iter().zip(&at_budgets).map(|(b, got)| oracle.at(*b) - got.mean);
     Row {
@@ -187,7 +184,11 @@ impl Report {
             self.scored,
             self.seeds
         );
-        if self.priced { self.priced_table(&mut out) } else { self.plain_table(&mut out) }
+        if self.priced {
+            self.priced_table(&mut out)
+        } else {
+            self.plain_table(&mut out)
+        }
         out
     }
 
@@ -213,7 +214,13 @@ impl Report {
             let _ = write!(out, "| {} | {} | {} |", row.name, shown(&row.linear_area), shown(&row.log_area));
             if row.name.contains(':') || row.name == "random" {
                 // A single point has a spend of its own and no quality at another.
-                let _ = writeln!(out, " {:.4} at {:.2e} |{}", row.best.quality, row.best.cost_usd, " |".repeat(self.budgets.len()));
+                let _ = writeln!(
+                    out,
+                    " {:.4} at {:.2e} |{}",
+                    row.best.quality,
+                    row.best.cost_usd,
+                    " |".repeat(self.budgets.len())
+                );
                 continue;
             }
             row.at_budgets.iter().for_each(|q| {

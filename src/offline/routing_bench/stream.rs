@@ -6,8 +6,8 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::world::{Case, World};
 use super::BenchOptions;
+use super::world::{Case, World};
 use crate::domain::{Arm, Constraints, PolicyVersion, Preference, UnixMs};
 use crate::policy::explore::draw;
 use crate::policy::{
@@ -92,12 +92,7 @@ impl<'a> Pupil<'a> {
 }
 
 /// The question of one prompt, asked with `with`.
-pub fn ask<T>(
-    world: &World,
-    case: &Case,
-    preference: &Preference,
-    with: impl FnOnce(&Ask<'_>) -> T,
-) -> T {
+pub fn ask<T>(world: &World, case: &Case, preference: &Preference, with: impl FnOnce(&Ask<'_>) -> T) -> T {
     let arms: Vec<&Arm> = world.arms.iter().collect();
     with(&Ask {
         context: Some(&case.context),

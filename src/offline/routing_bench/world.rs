@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{
-    Arm, ArmId, CapabilitySet, Context, Limits, Price, ProviderId,
-};
+use crate::domain::{Arm, ArmId, CapabilitySet, Context, Limits, Price, ProviderId};
 use crate::offline::dataset::{Cell, Dataset};
 
 /// Fold that is scored; the others are learned from.
@@ -87,11 +85,7 @@ impl World {
     ///
     /// # Errors
     /// When the shapes differ, or nothing is left to learn from or to score.
-    pub fn new(
-        dataset: &Dataset,
-        contexts: &[Context],
-        vectors: &[Arc<[f32]>],
-    ) -> Result<Self, WorldError> {
+    pub fn new(dataset: &Dataset, contexts: &[Context], vectors: &[Arc<[f32]>]) -> Result<Self, WorldError> {
         let (name, rows) = (dataset.name.clone(), dataset.rows.len());
         if contexts.len() != rows || vectors.len() != rows {
             return Err(WorldError::Shape { name, rows, found: contexts.len().min(vectors.len()) });
@@ -105,9 +99,7 @@ impl World {
         let priced = full.iter().flat_map(|(_, cells)| cells).all(|c| c.cost_usd.is_some());
         let trained = |i: usize| dataset.rows[i].fold != SCORED_FOLD;
         let prices: Vec<Tariff> = (0..dataset.models.len())
-            .map(|k| {
-                Tariff::of(full.iter().filter(|(i, _)| trained(*i)).map(|(_, cells)| &cells[k]), priced)
-            })
+            .map(|k| Tariff::of(full.iter().filter(|(i, _)| trained(*i)).map(|(_, cells)| &cells[k]), priced))
             .collect();
         let mut world = Self {
             arms: dataset.models.iter().zip(&prices).map(|(m, tariff)| arm(m, tariff.price())).collect(),
