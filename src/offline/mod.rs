@@ -2,6 +2,7 @@
 
 pub mod dataset;
 pub mod features;
+pub mod routing_bench;
 pub mod vectors;
 
 use std::fs::File;

@@ -24,6 +24,8 @@ pub struct LearnedPolicy {
     schema: FeatureSchema,
     dim: usize,
     gamma: f64,
+    /// What the arms' quality has in common, shape `[d]`.
+    pull: Vec<f64>,
     unknown: Arc<ArmState>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
@@ -42,6 +44,7 @@ impl LearnedPolicy {
         let x = self.features(ask.context.ok_or(PolicyError::NoContext)?)?;
         let call = Call {
             x: &x,
+            pull: &self.pull,
             input_tokens: ask.input_tokens,
             max_output_tokens: ask.max_output_tokens,
             at: ask.at,

@@ -33,6 +33,8 @@ pub struct Answer<'a> {
 pub struct Call<'a> {
     /// The prompt's features, shape `[d]`.
     pub x: &'a [f64],
+    /// What the arms' quality has in common, shape `[d]`; see [`super::Ridge::estimate`].
+    pub pull: &'a [f64],
     /// Input tokens.
     pub input_tokens: u32,
     /// The caller's bound on the answer.
@@ -104,7 +106,7 @@ impl ArmState {
         let output_tokens = capped(self.length.expected_tokens(call.x), arm, call);
         ArmEstimate {
             arm: arm.id.clone(),
-            quality: self.quality.estimate(call.x, scratch),
+            quality: self.quality.estimate(call.x, call.pull, scratch),
             cost_usd: cost_usd(arm, f64::from(call.input_tokens), output_tokens),
             output_tokens,
             latency_ms: self.latency.estimate(output_tokens, call.at),

@@ -54,9 +54,11 @@ impl QualityHead {
         Ok(())
     }
 
-    /// Quality in [0, 1] and how sure it is. `scratch` is overwritten.
-    pub fn estimate(&self, x: &[f64], scratch: &mut Vec<f64>) -> Estimate {
-        Estimate { mean: self.ridge.mean(x).clamp(0.0, 1.0), sd: self.ridge.sd(x, scratch) }
+    /// Quality in [0, 1] and how sure it is. `pull` is what all arms have in common, see [`Ridge::estimate`]; `scratch` is
+    /// overwritten.
+    pub fn estimate(&self, x: &[f64], pull: &[f64], scratch: &mut Vec<f64>) -> Estimate {
+        let estimate = self.ridge.estimate(x, pull, scratch);
+        Estimate { mean: estimate.mean.clamp(0.0, 1.0), ..estimate }
     }
 
     /// Reports received, revisions not counted.

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::Estimate;
 use crate::math::cholesky::{Cholesky, NotPositive, dot, packed_len, quadratic, rank_one};
 
 /// A prior that knows the level alone; all slopes are equally small.
@@ -46,6 +47,12 @@ impl RidgePrior {
         Self { mean, precision, noise: flat.noise_sd.powi(2) }
     }
 
+    /// What pulls the coefficients from this mean to another, before the noise: `precision * (to - mean)`, shape `[d]`.
+    pub fn pull(&self, to: &[f64]) -> Vec<f64> {
+        let shift = to.iter().zip(&self.mean).map(|(to, from)| to - from);
+        shift.zip(&self.precision).map(|(shift, precision)| shift * precision).collect()
+    }
+
     fn is_sound(&self, dim: usize) -> bool {
         self.mean.len() == dim
             && self.precision.len() == dim
@@ -74,6 +81,7 @@ pub struct Sample<'a> {
 struct Fit {
     factor: Cholesky,
     theta: Vec<f64>,
+    prior_noise: f64,
     sigma: f64,
 }
 
@@ -99,35 +107,80 @@ impl Sums {
         self.yy += weighted_yy;
     }
 
-    /// First with the guessed noise, then with what that leaves over.
+    /// The prior is weighed with the spread around the mean, which is close to the noise while the slopes explain little, and needs
+    /// no fit of its own.
     fn fit(&self, prior: &RidgePrior) -> Result<Fit, NotPositive> {
-        let first = self.fit_with(prior, prior.noise)?;
-        let noise = self.noise(prior, &first.theta)?;
-        let second = self.fit_with(prior, noise)?;
-        Ok(Fit { sigma: self.noise(prior, &second.theta)?.sqrt(), ..second })
-    }
-
-    fn fit_with(&self, prior: &RidgePrior, noise: f64) -> Result<Fit, NotPositive> {
         let dim = prior.mean.len();
+        let noise = self.spread(prior)?;
         let mut a = self.xx.clone();
         (0..dim).for_each(|i| a[packed_len(i + 1) - 1] += noise * prior.precision[i]);
         let factor = Cholesky::factor(&a, dim)?;
         let mut theta: Vec<f64> =
             (0..dim).map(|i| noise * prior.precision[i] * prior.mean[i] + self.xy[i]).collect();
         factor.solve(&mut theta);
-        if !(self.yy.is_finite() && theta.iter().all(|t| t.is_finite())) {
-            return Err(NotPositive { order: dim });
+        let residual = self.yy - 2.0 * dot(&theta, &self.xy) + quadratic(&self.xx, &theta);
+        let sigma = self.variance(prior, residual)?.sqrt();
+        if theta.iter().all(|t| t.is_finite()) {
+            Ok(Fit { factor, theta, prior_noise: noise, sigma })
+        } else {
+            Err(NotPositive { order: dim })
         }
-        Ok(Fit { factor, theta, sigma: noise.sqrt() })
     }
 
-    /// Variance of a value of weight 1 around `theta`.
-    fn noise(&self, prior: &RidgePrior, theta: &[f64]) -> Result<f64, NotPositive> {
-        let residual = (self.yy - 2.0 * dot(theta, &self.xy) + quadratic(&self.xx, theta)).max(0.0);
-        let count = NOISE_GUESS_WEIGHT + self.count.max(0.0);
-        let noise = (NOISE_GUESS_WEIGHT * prior.noise + residual) / count;
-        if noise.is_finite() { Ok(noise) } else { Err(NotPositive { order: theta.len() }) }
+    /// Variance of a value of weight 1 around the mean; the last feature is the constant 1.
+    fn spread(&self, prior: &RidgePrior) -> Result<f64, NotPositive> {
+        let (weight, sum) = match (self.xx.last(), self.xy.last()) {
+            (Some(weight), Some(sum)) if *weight > 0.0 => (*weight, *sum),
+            _ => (f64::INFINITY, 0.0),
+        };
+        self.variance(prior, self.yy - sum * sum / weight)
     }
+
+    /// Shrunk to the guess; `squares` is a weighted sum of squares, which rounding may leave a little below 0.
+    fn variance(&self, prior: &RidgePrior, squares: f64) -> Result<f64, NotPositive> {
+        let count = NOISE_GUESS_WEIGHT + self.count.max(0.0);
+        if squares.is_finite() && count.is_finite() {
+            Ok((NOISE_GUESS_WEIGHT * prior.noise + squares.max(0.0)) / count)
+        } else {
+            Err(NotPositive { order: prior.mean.len() })
+        }
+    }
+}
+
+/// The slopes that regressions over the same features have in common, as the mean of a prior, shape `[d]`: a fit of their samples
+/// together, each around its own mean, so that regressions may differ in level. At the samples' centre it gives `flat.level`.
+///
+/// # Errors
+/// When the sums are not finite.
+pub fn common_slopes<'a>(
+    ridges: impl Iterator<Item = &'a Ridge>,
+    flat: &FlatPrior,
+    dim: usize,
+) -> Result<Vec<f64>, NotPositive> {
+    let mut pooled = Sums { xx: vec![0.0; packed_len(dim)], xy: vec![0.0; dim], yy: 0.0, count: 0.0 };
+    let (mut centre, mut weight) = (vec![0.0; dim], 0.0);
+    for sums in ridges.map(|r| &r.sums) {
+        let of_x = &sums.xx[packed_len(dim - 1)..];
+        let (own, sum) = (of_x[dim - 1], sums.xy[dim - 1]);
+        if own <= 0.0 {
+            continue;
+        }
+        pooled.xx.iter_mut().zip(&sums.xx).for_each(|(p, s)| *p += s);
+        rank_one(&mut pooled.xx, of_x, -1.0 / own);
+        for j in 0..dim {
+            pooled.xy[j] += sums.xy[j] - of_x[j] * sum / own;
+            centre[j] += of_x[j];
+        }
+        pooled.yy += sums.yy - sum * sum / own;
+        pooled.count += sums.count;
+        weight += own;
+    }
+    let around = FlatPrior { level: 0.0, ..*flat };
+    let mut slopes = pooled.fit(&RidgePrior::flat(dim, &around, 1.0))?.theta;
+    slopes[dim - 1] = 0.0;
+    let at_centre = if weight > 0.0 { dot(&slopes, &centre) / weight } else { 0.0 };
+    slopes[dim - 1] = flat.level - at_centre;
+    Ok(slopes)
 }
 
 /// The regression.
@@ -206,14 +259,25 @@ impl Ridge {
         dot(&self.fit.theta, x)
     }
 
-    /// How sure the expectation is: `sigma sqrt(x' A^-1 x)`. `scratch` is overwritten.
-    pub fn sd(&self, x: &[f64], scratch: &mut Vec<f64>) -> f64 {
-        self.fit.sigma * self.fit.factor.inverse_quadratic(x, scratch).sqrt()
+    /// Expected value at `x`, shape `[d]`, had the prior the mean that `pull` stands for, and how sure that is:
+    /// `sigma sqrt(x' A^-1 x)`. `scratch` is overwritten.
+    ///
+    /// The coefficients are linear in the prior's mean, so another mean needs no new fit: it adds `noise pull' A^-1 x`.
+    pub fn estimate(&self, x: &[f64], pull: &[f64], scratch: &mut Vec<f64>) -> Estimate {
+        let form = self.fit.factor.inverse_quadratic(x, scratch);
+        self.fit.factor.solve_upper(scratch);
+        let shift = self.fit.prior_noise * dot(pull, scratch);
+        Estimate { mean: self.mean(x) + shift, sd: self.fit.sigma * form.sqrt() }
     }
 
     /// The coefficients, shape `[d]`.
     pub fn theta(&self) -> &[f64] {
         &self.fit.theta
+    }
+
+    /// What it starts from.
+    pub fn prior(&self) -> &RidgePrior {
+        &self.prior
     }
 
     /// Estimated spread of single values of weight 1.

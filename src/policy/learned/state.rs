@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{LearnedPolicy, check_context};
 use crate::domain::{ArmId, Context, FeatureSchema, PolicyVersion, UnixMs};
 use crate::math::cholesky::NotPositive;
-use crate::policy::heads::{Answer, ArmState, HeadSettings, Report, Timing};
+use crate::policy::heads::{Answer, ArmState, FlatPrior, HeadSettings, Report, Timing, common_slopes};
 use crate::policy::{LearnError, Learner, Observation, Policy};
 
 /// First bytes of a stored state; the last is the version of the form.
@@ -98,8 +98,9 @@ impl LearnedState {
     /// # Errors
     /// When `dim` is 0 or above 1024, or the settings give no proper prior.
     pub fn with_settings(schema: FeatureSchema, dim: usize, settings: Settings) -> Result<Self, StateError> {
-        let gamma_fits = settings.gamma.is_finite() && settings.gamma > 0.0;
-        if !(1..=MAX_DIM).contains(&dim) || !gamma_fits {
+        let positive = |number: f64| number.is_finite() && number > 0.0;
+        let fits = positive(settings.gamma) && positive(settings.heads.common_slope_sd);
+        if !(1..=MAX_DIM).contains(&dim) || !fits {
             return Err(StateError::Settings { dim });
         }
         let unknown = ArmState::new(dim, &settings.heads).map_err(|_| StateError::Settings { dim })?;
@@ -156,9 +157,23 @@ impl LearnedState {
             schema: self.schema.clone(),
             dim: self.dim,
             gamma: self.settings.gamma,
+            pull: self.pull(),
             unknown: Arc::clone(&self.unknown),
             arms: self.arms.clone(),
         })
+    }
+
+    /// What the arms' quality has in common: some prompts are hard for all of them. An arm that has been heard little of is
+    /// pulled there, and an arm that was drawn on easy prompts alone is not taken for a good one. Computed from the arms' sums, so
+    /// it is not stored and the order of reports does not matter. Should the sums not allow a fit, nothing is shared.
+    fn pull(&self) -> Vec<f64> {
+        let heads = &self.settings.heads;
+        let flat = FlatPrior { slope_sd: heads.common_slope_sd, ..heads.quality };
+        let ridges = self.arms.values().map(|arm| arm.quality().ridge());
+        match common_slopes(ridges, &flat, self.dim) {
+            Ok(common) => self.unknown.quality().ridge().prior().pull(&common),
+            Err(_) => vec![0.0; self.dim],
+        }
     }
 
     /// Changes an arm's heads; an arm that is new stays unknown when that fails.

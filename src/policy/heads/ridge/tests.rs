@@ -46,9 +46,9 @@ proptest! {
             prop_assert!((a - b).abs() < 1e-9, "{a} and {b}");
         }
         prop_assert!((told.sigma() - only_last.sigma()).abs() < 1e-9);
-        let x = [0.3, -0.2, 0.9, 1.0];
-        let mut scratch = Vec::new();
-        prop_assert!((told.sd(&x, &mut scratch) - only_last.sd(&x, &mut scratch)).abs() < 1e-9);
+        let (x, pull) = ([0.3, -0.2, 0.9, 1.0], [1.0, 2.0, 0.5, 3.0]);
+        let (a, b) = (told.estimate(&x, &pull, &mut Vec::new()), only_last.estimate(&x, &pull, &mut Vec::new()));
+        prop_assert!((a.mean - b.mean).abs() < 1e-9 && (a.sd - b.sd).abs() < 1e-9);
     }
 
     #[test]
@@ -71,10 +71,9 @@ proptest! {
         for (i, (x, y, w)) in rows.iter().enumerate() {
             give(&mut ridge, x, (*y, *w), i as u64 + 1, None);
         }
-        // The gradient of the penalised squares vanishes at theta, for the noise that the penalty was last weighed with.
+        // The gradient of the penalised squares vanishes at theta.
         let prior = RidgePrior::flat(4, &FLAT, 1.0);
-        let first = ridge.sums.fit_with(&prior, prior.noise).unwrap();
-        let noise = ridge.sums.noise(&prior, &first.theta).unwrap();
+        let noise = ridge.sums.spread(&prior).unwrap();
         let theta = ridge.theta().to_vec();
         for j in 0..4 {
             let mut gradient = noise * prior.precision[j] * (theta[j] - prior.mean[j]);
@@ -107,6 +106,43 @@ fn what_breaks_the_sums_changes_nothing() {
     assert!(ridge.observe(&bad(0.5, f64::INFINITY, None)).is_err());
     assert!(ridge.observe(&bad(0.5, 0.0, Some((0.5, 1e9)))).is_err(), "takes back what was never given");
     assert_eq!(ridge, before);
+}
+
+#[test]
+fn a_pull_is_another_prior_mean() {
+    let to = [0.05, -0.1, 0.2, 0.4];
+    let moved = RidgePrior { mean: to.to_vec(), ..RidgePrior::flat(4, &FLAT, 1.0) };
+    let (mut pulled, mut moved) = (fresh(0.99), Ridge::new(moved, 0.99).unwrap());
+    for tick in 1..=30 {
+        let x = [(tick as f64).sin(), (tick as f64).cos(), 0.1 * tick as f64];
+        give(&mut pulled, &x, (0.5, 1.0), tick, None);
+        give(&mut moved, &x, (0.5, 1.0), tick, None);
+    }
+    let (x, pull) = ([0.3, -0.2, 0.9, 1.0], pulled.prior().pull(&to));
+    assert!((pulled.estimate(&x, &pull, &mut Vec::new()).mean - moved.mean(&x)).abs() < 1e-9);
+    assert!((pulled.mean(&x) - moved.mean(&x)).abs() > 1e-3);
+}
+
+#[test]
+fn common_slopes_are_found_whatever_the_levels() {
+    let slope = [0.08, -0.05, 0.0];
+    let ridges: Vec<Ridge> = [0.1, 0.5, 0.9]
+        .iter()
+        .map(|level| {
+            let mut ridge = fresh(1.0);
+            for tick in 1..=400 {
+                // Each sees another part of the space.
+                let x = [(tick as f64 * 0.7).sin() + level, (tick as f64 * 1.3).cos() - level, 0.0];
+                give(&mut ridge, &x, (level + dot(&slope, &x), 1.0), tick, None);
+            }
+            ridge
+        })
+        .collect();
+    let common = common_slopes(ridges.iter(), &FLAT, 4).unwrap();
+    assert!((common[0] - 0.08).abs() < 0.005 && (common[1] + 0.05).abs() < 0.005, "{common:?}");
+    let at_centre = common[3] + 0.5 * common[0] - 0.5 * common[1];
+    assert!((at_centre - FLAT.level).abs() < 0.005, "{common:?}");
+    assert_eq!(common_slopes([].into_iter(), &FLAT, 4).unwrap(), [0.0, 0.0, 0.0, FLAT.level]);
 }
 
 #[test]

@@ -1,0 +1,142 @@
+//! One pass over the training folds as the service would have lived it.
+
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+
+use super::BenchOptions;
+use super::world::{Case, World};
+use crate::domain::{Arm, Constraints, PolicyVersion, Preference, UnixMs};
+use crate::policy::explore::draw;
+use crate::policy::{
+    Ask, Exploration, LearnedPolicy, LearnedState, Learner, Observation, Policy, StateError,
+};
+
+/// How a stream is learned from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StreamOptions {
+    /// How much may be given up to learn.
+    pub exploration: Exploration,
+    /// Share of drawn arms whose quality is reported; cost always is.
+    pub feedback: f64,
+    /// Share of prompts on which the quality of every arm is reported, as an offline test would.
+    pub full: f64,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self { exploration: Exploration::DEFAULT, feedback: 1.0, full: 0.0 }
+    }
+}
+
+/// Milliseconds between two requests.
+const PACE_MS: i64 = 1000;
+
+/// A learner and the arms' clocks, which the log keeps elsewhere.
+pub struct Pupil<'a> {
+    world: &'a World,
+    state: LearnedState,
+    ticks: Vec<u64>,
+}
+
+impl<'a> Pupil<'a> {
+    /// Knows nothing.
+    pub fn new(world: &'a World, options: &crate::policy::Settings) -> Result<Self, StateError> {
+        let context = &world.training[0].context;
+        let (schema, dim) = (context.schema().clone(), context.features().len());
+        let state = LearnedState::with_settings(schema, dim, *options)?;
+        Ok(Self { world, state, ticks: vec![0; world.arms.len()] })
+    }
+
+    /// Is told what arm `k` cost on a prompt.
+    pub fn charge(&mut self, case: &Case, k: usize, at: UnixMs) {
+        let seen = Observation::Answered {
+            arm: &self.world.arms[k].id,
+            context: Some(&case.context),
+            input_tokens: case.input_tokens,
+            output_tokens: self.world.priced.then_some(case.outcomes[k].output_tokens),
+            first_token_ms: None,
+            total_ms: None,
+            at,
+        };
+        self.apply(&seen);
+    }
+
+    /// Is told how good arm `k` was on a prompt.
+    pub fn rate(&mut self, case: &Case, k: usize) {
+        self.ticks[k] += 1;
+        let seen = Observation::Quality {
+            arm: &self.world.arms[k].id,
+            context: &case.context,
+            value: case.outcomes[k].quality,
+            weight: 1.0,
+            tick: self.ticks[k],
+            replaces: None,
+        };
+        self.apply(&seen);
+    }
+
+    /// A recorded outcome is sound; one that is not teaches nothing, as in the service.
+    fn apply(&mut self, seen: &Observation<'_>) {
+        if let Err(fault) = self.state.apply(seen) {
+            tracing::warn!(%fault, "an outcome was set aside");
+        }
+    }
+
+    /// What it has learned.
+    pub fn policy(&self, version: String) -> Arc<LearnedPolicy> {
+        self.state.snapshot(PolicyVersion::new(version))
+    }
+}
+
+/// The question of one prompt, asked with `with`.
+pub fn ask<T>(world: &World, case: &Case, preference: &Preference, with: impl FnOnce(&Ask<'_>) -> T) -> T {
+    let arms: Vec<&Arm> = world.arms.iter().collect();
+    with(&Ask {
+        context: Some(&case.context),
+        arms: &arms,
+        reference: &world.arms[0],
+        preference,
+        constraints: &Constraints::default(),
+        input_tokens: case.input_tokens,
+        max_output_tokens: None,
+        turn: 0,
+        at: UnixMs(0),
+        exploration: Exploration::NONE,
+    })
+}
+
+/// Lives through the training folds in the order of `seed`.
+pub fn learn(
+    world: &World,
+    options: &BenchOptions,
+    grid: &[f64],
+    seed: u64,
+) -> Result<Arc<LearnedPolicy>, StateError> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut order: Vec<usize> = (0..world.training.len()).collect();
+    order.shuffle(&mut rng);
+    let mut pupil = Pupil::new(world, &options.settings)?;
+    for (turn, i) in order.into_iter().enumerate() {
+        let case = &world.training[i];
+        let at = UnixMs(turn as i64 * PACE_MS);
+        let quality_usd = grid[rng.random_range(0..grid.len())];
+        let preference = Preference::Value { quality_usd, second_usd: 0.0 };
+        let policy = pupil.policy(format!("learned@{turn}"));
+        let exploration = options.stream.exploration;
+        let proposed = ask(world, case, &preference, |a| policy.propose(&Ask { at, exploration, ..*a }));
+        drop(policy);
+        let Ok(proposed) = proposed else { continue };
+        let drawn = draw(&proposed.distribution, rng.random());
+        let Some(k) = world.arms.iter().position(|arm| arm.id == drawn.arm) else { continue };
+        pupil.charge(case, k, at);
+        if rng.random_bool(options.stream.full) {
+            (0..world.arms.len()).for_each(|k| pupil.rate(case, k));
+        } else if rng.random_bool(options.stream.feedback) {
+            pupil.rate(case, k);
+        }
+    }
+    Ok(pupil.policy(format!("learned@{}", world.training.len())))
+}

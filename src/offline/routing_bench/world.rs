@@ -1,0 +1,227 @@
+//! A data set as the policy sees it: arms with prices, prompts with contexts, and what every arm did.
+
+use std::sync::Arc;
+
+use crate::domain::{Arm, ArmId, CapabilitySet, Context, Limits, Price, ProviderId};
+use crate::offline::dataset::{Cell, Dataset};
+
+/// Fold that is scored; the others are learned from.
+const SCORED_FOLD: u8 = 1;
+
+/// Where tokens are unknown, an arm's mean call on the training folds counts as so many output tokens.
+const PSEUDO_TOKENS: f64 = 1000.0;
+
+/// A price list explains the recorded costs when it misses them by less than this share on average.
+const PRICE_TOLERANCE: f64 = 0.02;
+
+/// Why a data set is no world.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorldError {
+    /// Fold 1 or folds 2 to 4 have no prompt that all models answered.
+    #[error("{name}: no prompt that all {models} models answered in {folds}")]
+    NoRows {
+        /// Of which set.
+        name: String,
+        /// How many models.
+        models: usize,
+        /// Which folds.
+        folds: &'static str,
+    },
+    /// Contexts or vectors are not one for each prompt.
+    #[error("{name}: {rows} prompts but {found} contexts or vectors")]
+    Shape {
+        /// Of which set.
+        name: String,
+        /// Prompts.
+        rows: usize,
+        /// What came with them.
+        found: usize,
+    },
+}
+
+/// What an arm did on a prompt.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    /// In [0, 1].
+    pub quality: f64,
+    /// USD; 0 in a world without costs.
+    pub cost_usd: f64,
+    /// Output tokens, or what stands for them.
+    pub output_tokens: u32,
+}
+
+/// A prompt.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Kind of task.
+    pub task: String,
+    /// Features.
+    pub context: Context,
+    /// The encoder's vector.
+    pub vector: Arc<[f32]>,
+    /// Input tokens, the mean over the arms' counts.
+    pub input_tokens: u32,
+    /// What each arm did, shape `[k]`.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Prompts that every arm answered.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The set's name.
+    pub name: String,
+    /// Shape `[k]`, sorted by id.
+    pub arms: Vec<Arm>,
+    /// Whether costs are known; without, quality alone counts.
+    pub priced: bool,
+    /// Folds 2 to 4.
+    pub training: Vec<Case>,
+    /// Fold 1.
+    pub scored: Vec<Case>,
+}
+
+impl World {
+    /// `contexts` and `vectors` run parallel to the rows of `dataset`. Prompts that a model has not answered are left out.
+    ///
+    /// # Errors
+    /// When the shapes differ, or nothing is left to learn from or to score.
+    pub fn new(dataset: &Dataset, contexts: &[Context], vectors: &[Arc<[f32]>]) -> Result<Self, WorldError> {
+        let (name, rows) = (dataset.name.clone(), dataset.rows.len());
+        if contexts.len() != rows || vectors.len() != rows {
+            return Err(WorldError::Shape { name, rows, found: contexts.len().min(vectors.len()) });
+        }
+        let full: Vec<(usize, Vec<Cell>)> = dataset
+            .cells
+            .iter()
+            .enumerate()
+            .filter_map(|(i, cells)| Some((i, cells.iter().copied().collect::<Option<Vec<Cell>>>()?)))
+            .collect();
+        let priced = full.iter().flat_map(|(_, cells)| cells).all(|c| c.cost_usd.is_some());
+        let trained = |i: usize| dataset.rows[i].fold != SCORED_FOLD;
+        let prices: Vec<Tariff> = (0..dataset.models.len())
+            .map(|k| Tariff::of(full.iter().filter(|(i, _)| trained(*i)).map(|(_, cells)| &cells[k]), priced))
+            .collect();
+        let mut world = Self {
+            arms: dataset.models.iter().zip(&prices).map(|(m, tariff)| arm(m, tariff.price())).collect(),
+            name,
+            priced,
+            training: Vec::new(),
+            scored: Vec::new(),
+        };
+        for (i, cells) in full {
+            let case = Case {
+                task: dataset.rows[i].task.clone(),
+                context: contexts[i].clone(),
+                vector: Arc::clone(&vectors[i]),
+                input_tokens: input_tokens(&cells),
+                outcomes: cells.iter().zip(&prices).map(|(cell, tariff)| tariff.outcome(cell)).collect(),
+            };
+            if trained(i) { world.training.push(case) } else { world.scored.push(case) }
+        }
+        world.checked()
+    }
+
+    fn checked(self) -> Result<Self, WorldError> {
+        for (cases, folds) in [(&self.training, "folds 2 to 4"), (&self.scored, "fold 1")] {
+            if cases.is_empty() {
+                return Err(WorldError::NoRows { name: self.name, models: self.arms.len(), folds });
+            }
+        }
+        Ok(self)
+    }
+
+    /// What a perfect answer over a useless one is worth, USD, rising: from where only cost counts to where only quality does.
+    /// A world without costs has one preference.
+    pub fn grid(&self, points: usize) -> Vec<f64> {
+        if !self.priced || points < 2 {
+            return vec![1.0];
+        }
+        let means: Vec<f64> = (0..self.arms.len()).map(|k| self.mean(&self.training, k).1).collect();
+        let least = means.iter().copied().fold(f64::INFINITY, f64::min).max(1e-9);
+        let most = means.iter().copied().fold(0.0, f64::max).max(least);
+        let (low, high) = ((0.01 * least).ln(), (1000.0 * most).ln());
+        (0..points).map(|i| (low + (high - low) * i as f64 / (points - 1) as f64).exp()).collect()
+    }
+
+    /// Mean quality and cost of arm `k` over `cases`.
+    pub fn mean(&self, cases: &[Case], k: usize) -> (f64, f64) {
+        let n = cases.len().max(1) as f64;
+        let sum = |value: fn(&Outcome) -> f64| cases.iter().map(|c| value(&c.outcomes[k])).sum::<f64>() / n;
+        (sum(|o| o.quality), sum(|o| o.cost_usd))
+    }
+}
+
+fn input_tokens(cells: &[Cell]) -> u32 {
+    let counts: Vec<u32> = cells.iter().filter_map(|c| c.input_tokens).collect();
+    counts.iter().sum::<u32>() / counts.len().max(1) as u32
+}
+
+fn arm(model: &str, price: Price) -> Arm {
+    Arm {
+        id: ArmId::from(model),
+        provider: ProviderId::from("recorded"),
+        model: model.to_owned(),
+        price,
+        limits: Limits { context_window: u32::MAX, max_output: None },
+        capabilities: CapabilitySet::default(),
+    }
+}
+
+/// How an arm's recorded costs follow from tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Tariff {
+    /// Recorded tokens times this price.
+    Tokens(Price),
+    /// Only costs are recorded: output tokens are what the cost buys at this price per million.
+    CostAlone(f64),
+    /// Nothing is recorded.
+    Free,
+}
+
+impl Tariff {
+    fn of<'a>(cells: impl Iterator<Item = &'a Cell>, priced: bool) -> Self {
+        if !priced {
+            return Self::Free;
+        }
+        let cells: Vec<&Cell> = cells.collect();
+        let costs: f64 = cells.iter().filter_map(|c| c.cost_usd).sum();
+        let mean = costs / cells.len().max(1) as f64;
+        price_list(&cells).map_or(Self::CostAlone((mean * 1e6 / PSEUDO_TOKENS).max(1e-9)), Self::Tokens)
+    }
+
+    fn price(&self) -> Price {
+        match self {
+            Self::Tokens(price) => *price,
+            Self::CostAlone(output) => Price { input: 0.0, output: *output, cached_input: None },
+            Self::Free => Price { input: 0.0, output: 0.0, cached_input: None },
+        }
+    }
+
+    fn outcome(&self, cell: &Cell) -> Outcome {
+        let cost_usd = cell.cost_usd.unwrap_or(0.0);
+        let output_tokens = match self {
+            Self::CostAlone(price) => (cost_usd * 1e6 / price).round().max(1.0) as u32,
+            Self::Tokens(_) | Self::Free => cell.output_tokens.unwrap_or(1),
+        };
+        Outcome { quality: cell.quality, cost_usd, output_tokens }
+    }
+}
+
+/// The prices per million that explain recorded costs by recorded tokens, by least squares; `None` when tokens are missing or the
+/// prices miss the costs.
+fn price_list(cells: &[&Cell]) -> Option<Price> {
+    let rows: Option<Vec<(f64, f64, f64)>> = cells
+        .iter()
+        .map(|c| Some((f64::from(c.input_tokens?), f64::from(c.output_tokens?), c.cost_usd? * 1e6)))
+        .collect();
+    let rows = rows?;
+    let sum = |term: fn(&(f64, f64, f64)) -> f64| rows.iter().map(term).sum::<f64>();
+    let (ii, io, oo) = (sum(|r| r.0 * r.0), sum(|r| r.0 * r.1), sum(|r| r.1 * r.1));
+    let (ic, oc) = (sum(|r| r.0 * r.2), sum(|r| r.1 * r.2));
+    let determinant = ii * oo - io * io;
+    let input = ((oo * ic - io * oc) / determinant).max(0.0);
+    let output = ((ii * oc - io * ic) / determinant).max(0.0);
+    let price = Price { input, output, cached_input: None };
+    let missed: f64 = rows.iter().map(|(i, o, c)| (i * input + o * output - c).abs()).sum();
+    (price.is_valid() && missed <= PRICE_TOLERANCE * sum(|r| r.2)).then_some(price)
+}
