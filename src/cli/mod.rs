@@ -42,8 +42,7 @@ enum Command {
     #[command(subcommand)]
     Train(TrainCommand),
     /// Measure.
-    #[command(subcommand)]
-    Bench(BenchCommand),
+    Bench(bench::BenchArgs),
     /// Create, list and revoke client keys.
     Keys(keys::Args),
     /// Show the version, and those of its parts.
@@ -54,12 +53,6 @@ enum Command {
 enum TrainCommand {
     /// Fit the whitened components and the scales of the features on folders of prompts.
     Features(train::TrainFeaturesArgs),
-}
-
-#[derive(Debug, Subcommand)]
-enum BenchCommand {
-    /// The policy beside the baselines on folders of recorded outcomes, in process.
-    Routing(bench::RoutingArgs),
 }
 
 /// The demo draws its own picture; only what goes wrong is logged beside it.
@@ -80,7 +73,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Train(TrainCommand::Features(args)) => train::run(args).map(|()| ExitCode::SUCCESS),
-        Command::Bench(BenchCommand::Routing(args)) => bench::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
         Command::Keys(args) => keys::run(&args),
         Command::Version(args) => version::run(&args),
     };
