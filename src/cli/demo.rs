@@ -19,9 +19,9 @@ use clap::Args;
 
 use self::keep::Workplace;
 use self::live::Live;
-pub use self::start::AppStarter;
 pub use self::router::{RouterSpec, RunningRouter, StartRouter};
 use self::stage::Stage;
+pub use self::start::AppStarter;
 use self::summary::Summary;
 use crate::sim::curve;
 use crate::sim::playbook::Playbook;

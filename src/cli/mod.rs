@@ -57,7 +57,10 @@ enum TrainCommand {
 
 /// The demo draws its own picture; only what goes wrong is logged beside it.
 fn run_demo(args: &demo::DemoArgs) -> anyhow::Result<ExitCode> {
-    telemetry::init_tracing(telemetry::LogFormat::Text, Some(std::env::var("RUST_LOG").as_deref().unwrap_or("error")))?;
+    telemetry::init_tracing(
+        telemetry::LogFormat::Text,
+        Some(std::env::var("RUST_LOG").as_deref().unwrap_or("error")),
+    )?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(demo::run(args, &demo::AppStarter))?;
     Ok(ExitCode::SUCCESS)

@@ -30,7 +30,11 @@ async fn a_plain_completion_passes_through_with_its_headers() {
 
     let call = app.upstream.calls().pop().unwrap();
     assert_eq!(call.body["model"], arm.strip_prefix("fake/").unwrap(), "the provider's own name goes out");
-    assert!(call.bytes.contains(r#""unknown_field":{"kept":[1,2.5]}"#), "unknown fields pass on: {}", call.bytes);
+    assert!(
+        call.bytes.contains(r#""unknown_field":{"kept":[1,2.5]}"#),
+        "unknown fields pass on: {}",
+        call.bytes
+    );
     assert!(call.body.get("pointsman").is_none(), "our own object does not leave");
     assert!(call.headers.get("cookie").is_none(), "no header of the client's goes out");
     assert_eq!(call.headers["authorization"], format!("Bearer {}", upstream::SECRET));
@@ -48,13 +52,12 @@ async fn a_stream_passes_through_and_its_usage_is_accounted() {
     let text = response.text().await.unwrap();
     let events = events(&text);
     assert_eq!(events.last(), Some(&"[DONE]"));
-    let chunks: Vec<Value> = events[..events.len() - 1].iter().map(|e| serde_json::from_str(e).unwrap()).collect();
+    let chunks: Vec<Value> =
+        events[..events.len() - 1].iter().map(|e| serde_json::from_str(e).unwrap()).collect();
     let said: String = chunks.iter().filter_map(|c| c["choices"][0]["delta"]["content"].as_str()).collect();
     assert_eq!(said, "Fine weather today.");
     assert!(chunks.iter().all(|c| c.get("usage").is_none_or(Value::is_null)), "nobody asked for usage");
-    let record = app.running.service.store.record(&FeedbackRef::Decision(decision.parse().unwrap()), None);
     let completed = wait_for_completion(&app, &decision).await;
-    drop(record);
     assert_eq!(completed.end, CompletionEnd::Complete);
     assert_eq!(completed.usage.unwrap().output_tokens, 50, "usage was asked for behind the client's back");
     assert_eq!(completed.completion_id.as_deref(), Some("chatcmpl-stream"));
@@ -151,7 +154,10 @@ async fn anthropic_streams_as_openai_chunks() {
     assert_eq!(said, "Fine weather");
     assert!(chunks.iter().any(|c| c["choices"][0]["finish_reason"] == "stop"));
     let usage = chunks.iter().find(|c| c["usage"].is_object()).unwrap();
-    assert_eq!((&usage["usage"]["prompt_tokens"], &usage["usage"]["completion_tokens"]), (&json!(100), &json!(50)));
+    assert_eq!(
+        (&usage["usage"]["prompt_tokens"], &usage["usage"]["completion_tokens"]),
+        (&json!(100), &json!(50))
+    );
     assert!(text.trim_end().ends_with("data: [DONE]"));
 }
 
@@ -161,7 +167,7 @@ async fn a_failing_arm_falls_back_and_is_remembered() {
     let app = TestApp::with_routes(routes).await;
     let response = app.complete("auto", "Anybody there?").await;
     assert_eq!(response.status(), 200);
-    assert_eq!(header(&response, "x-pointsman-model"), "fake/broken".replace("broken", "good"));
+    assert_eq!(header(&response, "x-pointsman-model"), "fake/good");
     assert_eq!(header(&response, "x-pointsman-reason"), "fallback");
     assert_eq!(header(&response, "x-pointsman-attempts"), "2");
     let decision = header(&response, "x-pointsman-decision-id").to_owned();

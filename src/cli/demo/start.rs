@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use super::router::{RouterSpec, RunningRouter, StartRouter};
 use crate::app::{self, Running};
 use crate::config::{
-    EmbedderSettings, LearningSettings, ProviderFormat, ProviderSettings, ServerSettings, Settings, StorePrompts, StoreSettings,
+    EmbedderSettings, LearningSettings, ProviderFormat, ProviderSettings, ServerSettings, Settings,
+    StorePrompts, StoreSettings,
 };
 use crate::domain::{Catalog, Constraints, Preference, ProviderId};
 use crate::policy::Exploration;
@@ -55,7 +56,11 @@ fn settings(spec: RouterSpec) -> Settings {
     };
     let provider = spec.arms.first().map_or_else(|| ProviderId::from("simulation"), |a| a.provider.clone());
     Settings {
-        server: ServerSettings { listen: spec.listen, shutdown_grace: Duration::from_secs(2), ..ServerSettings::default() },
+        server: ServerSettings {
+            listen: spec.listen,
+            shutdown_grace: Duration::from_secs(2),
+            ..ServerSettings::default()
+        },
         store: StoreSettings { path: spec.database, store_prompts: StorePrompts::None },
         // All traffic comes at once on this one machine, and nobody waits for it: no prompt goes unread for want of time.
         embedder: EmbedderSettings { deadline: Duration::from_secs(10), ..EmbedderSettings::default() },

@@ -44,6 +44,7 @@ pub(crate) fn decision(n: u128, arm: &str) -> Decision {
     let features = vec![1.0 / (3.0 + step as f32), f32::MIN_POSITIVE / 2.0, -0.0, 1.0];
     let (a, b) = (ArmId::from("a"), ArmId::from("b"));
     Decision {
+        prompt: None,
         id: decision_id(n),
         at: UnixMs(1_764_000_000_000 + i64::from(step)),
         route: RouteName::from("auto"),

@@ -2,11 +2,10 @@
 
 pub mod upstream;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use pointsman::app::{self, Running};
-use pointsman::config;
+use pointsman::config::{self, Settings};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -14,14 +13,20 @@ use tempfile::TempDir;
 pub use upstream::FakeUpstream;
 
 /// Arms over the fake upstream: the model's name says how it behaves.
-pub const MODELS: &[(&str, f64)] =
-    &[("good", 1.0), ("cheap", 0.1), ("broken", 0.5), ("cutting", 0.5), ("refusing", 0.5), ("locked", 0.5), ("garbled", 0.5)];
+pub const MODELS: &[(&str, f64)] = &[
+    ("good", 1.0),
+    ("cheap", 0.1),
+    ("broken", 0.5),
+    ("cutting", 0.5),
+    ("refusing", 0.5),
+    ("locked", 0.5),
+    ("garbled", 0.5),
+];
 
 pub struct TestApp {
     pub base: String,
     pub client: Client,
     pub upstream: FakeUpstream,
-    pub store: PathBuf,
     pub running: Running,
     _folder: TempDir,
 }
@@ -47,7 +52,8 @@ pub fn config_text(upstream: &str, store: &std::path::Path, routes: &str) -> Str
 }
 
 /// Two well-behaved arms, learned.
-pub const LEARNED: &str = "[routes.auto]\nmodels = [\"fake/good\", \"fake/cheap\"]\ndefault = \"fake/good\"\n";
+pub const LEARNED: &str =
+    "[routes.auto]\nmodels = [\"fake/good\", \"fake/cheap\"]\ndefault = \"fake/good\"\n";
 
 impl TestApp {
     pub async fn start() -> Self {
@@ -55,16 +61,26 @@ impl TestApp {
     }
 
     pub async fn with_routes(routes: &str) -> Self {
+        Self::built(routes, |_| {}).await
+    }
+
+    /// One whose encoder never answers in time: no vector is there within a nanosecond, whatever the machine.
+    pub async fn hasty() -> Self {
+        Self::built(LEARNED, |settings| settings.embedder.deadline = Duration::from_nanos(1)).await
+    }
+
+    async fn built(routes: &str, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = TempDir::new().unwrap();
         let upstream = FakeUpstream::start().await;
         let store = folder.path().join("log.db");
         let text = config_text(&upstream.base, &store, routes);
         let env = |name: &str| (name == "FAKE_KEY").then(|| upstream::SECRET.to_owned());
-        let settings = config::parse(&text, &folder.path().join("pointsman.toml"), &env).unwrap();
+        let mut settings = config::parse(&text, &folder.path().join("pointsman.toml"), &env).unwrap();
+        change(&mut settings);
         let running = app::start(settings).await.unwrap();
         let base = format!("http://{}", running.addr);
         let client = Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { base, client, upstream, store, running, _folder: folder }
+        Self { base, client, upstream, running, _folder: folder }
     }
 
     pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
@@ -98,7 +114,12 @@ pub fn chat(model: &str, ask: &str) -> Value {
 }
 
 pub fn header<'a>(response: &'a Response, name: &str) -> &'a str {
-    response.headers().get(name).unwrap_or_else(|| panic!("no header {name} in {:?}", response.headers())).to_str().unwrap()
+    response
+        .headers()
+        .get(name)
+        .unwrap_or_else(|| panic!("no header {name} in {:?}", response.headers()))
+        .to_str()
+        .unwrap()
 }
 
 /// The body as JSON, and the status.

@@ -80,7 +80,9 @@ async fn openai(State(shared): State<Shared>, headers: HeaderMap, bytes: Bytes) 
     };
     match body["model"].as_str().unwrap() {
         "broken" => error(500, "the engine is on fire", "internal"),
-        "refusing" => error(400, "this model's maximum context length is 8000 tokens", "context_length_exceeded"),
+        "refusing" => {
+            error(400, "this model's maximum context length is 8000 tokens", "context_length_exceeded")
+        }
         "locked" => error(401, &format!("Incorrect API key provided: {SECRET}"), "invalid_api_key"),
         "garbled" => ([("content-type", "text/html")], "<html>gateway</html>").into_response(),
         model if body["stream"] == true => event_stream(&shared, model, &body),
@@ -170,7 +172,9 @@ async fn anthropic(State(shared): State<Shared>, headers: HeaderMap, bytes: Byte
         return ([("content-type", "text/event-stream")], text).into_response();
     }
     let content = match body.get("tools") {
-        Some(_) => json!([{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Oslo"}}]),
+        Some(_) => {
+            json!([{"type": "tool_use", "id": "toolu_1", "name": "weather", "input": {"city": "Oslo"}}])
+        }
         None => json!([{"type": "text", "text": "Fine weather today."}]),
     };
     let reason = if body.get("tools").is_some() { "tool_use" } else { "end_turn" };
