@@ -14,7 +14,9 @@
 mod batcher;
 mod cache;
 mod encoder;
+mod kernels;
 mod minilm;
+mod network;
 mod sketch;
 mod tokenizer;
 mod weights;
@@ -89,6 +91,14 @@ pub enum EmbedError {
         value: usize,
         /// What it may be.
         fix: &'static str,
+    },
+    /// A window is empty or longer than the network reads.
+    #[error("a window of {tokens} tokens; the encoder reads 1 to {most}")]
+    WindowLength {
+        /// Its length.
+        tokens: usize,
+        /// The longest allowed.
+        most: usize,
     },
     /// The network's arithmetic or its loading failed.
     #[error("the encoder failed: {0}")]

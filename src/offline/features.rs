@@ -198,8 +198,10 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let options = FitOptions { per_set: 2_500, components: 4, ..FitOptions::on("2026-11-23") };
         let mut last = (0, 0);
-        let manifest =
-            fit(&[set.clone()], &encoder, &options, out.path(), &mut |done, all| last = (done, all)).unwrap();
+        let manifest = fit(std::slice::from_ref(&set), &encoder, &options, out.path(), &mut |done, all| {
+            last = (done, all)
+        })
+        .unwrap();
         assert_eq!((manifest.rows, last), (45, (45, 45)));
         let read = |name| std::fs::read(out.path().join(name)).unwrap();
         let featurizer = Featurizer::parse(&read("manifest.json"), &read("components.f32")).unwrap();
