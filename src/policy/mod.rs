@@ -60,8 +60,8 @@ pub struct Exploration {
 }
 
 impl Exploration {
-    /// What a route has unless told otherwise.
-    pub const DEFAULT: Self = Self { max_expected_loss: 0.005, floor: 0.005 };
+    /// What a route has unless told otherwise; measured, see training/README.md.
+    pub const DEFAULT: Self = Self { max_expected_loss: 0.02, floor: 0.005 };
     /// Always the best arm: for tool loops and for callers who want none.
     pub const NONE: Self = Self { max_expected_loss: 0.0, floor: 0.0 };
 }

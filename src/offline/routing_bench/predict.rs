@@ -76,11 +76,14 @@ fn ridge(world: &World, settings: &Settings) -> Result<Predictions, StateError> 
     Ok(learned(world, &pupil.policy("ridge".to_owned())))
 }
 
+/// Prompts of a task, and each arm's quality and cost over them.
+type TaskSum = (f64, Vec<(f64, f64)>);
+
 fn task_table(world: &World) -> Predictions {
     let arms = world.arms.len();
     let means: Vec<(f64, f64)> = (0..arms).map(|k| world.mean(&world.training, k)).collect();
     let prior = || (0.0, vec![(0.0, 0.0); arms]);
-    let mut sums: HashMap<&str, (f64, Vec<(f64, f64)>)> = HashMap::new();
+    let mut sums: HashMap<&str, TaskSum> = HashMap::new();
     for case in &world.training {
         let (count, sum) = sums.entry(&case.task).or_insert_with(prior);
         *count += 1.0;

@@ -107,7 +107,7 @@ pub fn report(world: &World, grid: &[f64], ours: &[Curve], baselines: &[(String,
     let best = oracle.unwrap_or_else(|| mix.clone());
     let row = |name: &str, curves: &[Curve]| row(name, curves, &span, &budgets, &best);
     let mut rows =
-        vec![row("pointsman (bandit feedback)", ours), row("fixed mix (hindsight)", &[mix.clone()])];
+        vec![row("pointsman (bandit feedback)", ours), row("fixed mix (hindsight)", std::slice::from_ref(&mix))];
     for (name, predictions) in baselines {
         rows.push(row(name, &[predictions.sweep(world, grid)]));
     }
