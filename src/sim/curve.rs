@@ -136,12 +136,12 @@ mod tests {
     /// A router that is random at first and looks better later.
     fn board(requests: usize) -> Scoreboard {
         let book = Arc::new(Playbook::simulated(1_500, 1));
-        let yardstick = Yardstick::new(&book, Weights::new(0.9, 0.06, 0.02).unwrap(), 0);
+        let yardstick = Yardstick::new(&book, Weights::new(0.9, 0.06, 0.02).unwrap(), book.best_single());
         let mut board = Scoreboard::new(Arc::clone(&book), yardstick);
         for play in 0..requests {
             let truths = &book.plays[play].truths;
-            let best = (1..7).max_by(|a, b| truths[*a].quality.total_cmp(&truths[*b].quality)).unwrap();
-            let served = if play % 1_000 > play / 2 { play % 7 } else { best };
+            let best = (0..6).max_by(|a, b| truths[*a].quality.total_cmp(&truths[*b].quality)).unwrap();
+            let served = if play % 1_000 > play / 2 { play % 6 } else { best };
             board.push(&Record {
                 play,
                 served,

@@ -350,10 +350,10 @@ mod tests {
     #[test]
     fn windows_are_bounded_and_fifths_are_the_ends() {
         let mut board = board(Weights::new(1.0, 0.0, 0.0).unwrap());
-        (0..500).for_each(|play| board.push(&record(play, if play < 250 { 5 } else { 0 }, Some(0.0))));
+        (0..500).for_each(|play| board.push(&record(play, if play < 250 { 5 } else { 1 }, Some(0.0))));
         assert_eq!((board.windows().len(), board.window_size()), (25, 20));
         let ours = &board.standings()[0];
         assert!(ours.regret_first_fifth > ours.regret_last_fifth + 0.1, "{ours:?}");
-        assert_eq!(board.newest(5).served[0], 100);
+        assert_eq!(board.newest(5).served[1], 100);
     }
 }

@@ -1,10 +1,10 @@
-//! The simulated world: seven models with fictional names, and how good each is at what.
+//! The simulated world: six models with fictional names, and how good each is at what.
 //!
 //! What a model makes of a prompt is a pure function of the two (the noise is a hash of the words), so the truth can be asked
 //! for again at any time: by the upstream that serves, by the scoreboard that judges, by a test that recomputes.
 //!
-//! It is built so that routing pays: a dear generalist is good at everything, four cheap specialists are as good or better in
-//! their own field and poor elsewhere, and the cheapest is poor at all that is not easy.
+//! It is built so that routing pays: a dear generalist is good at everything, three cheap specialists are better in their own
+//! field and middling elsewhere, a small generalist is worth its price nowhere, and the cheapest is poor at all that is not easy.
 
 use crate::domain::{Limits, Price, Usage};
 
@@ -68,17 +68,17 @@ pub struct Truth {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Field {
     Code,
-    Reasoning,
+    Exact,
     Language,
-    Data,
 }
 
 fn field(kind: Kind) -> Field {
     match kind {
         Kind::Code | Kind::Debugging | Kind::Sql => Field::Code,
-        Kind::Maths | Kind::Puzzle => Field::Reasoning,
+        Kind::Maths | Kind::Puzzle | Kind::Extraction | Kind::Formatting | Kind::Classification => {
+            Field::Exact
+        }
         Kind::Translation | Kind::Summary | Kind::Chat | Kind::Creative => Field::Language,
-        Kind::Extraction | Kind::Formatting | Kind::Classification => Field::Data,
     }
 }
 
@@ -97,8 +97,8 @@ struct Character {
     /// Length of its answers relative to the usual.
     verbosity: f64,
     faults: Faults,
-    /// By field: code, reasoning, language, data.
-    skills: [Skill; 4],
+    /// By field: code, exact, language.
+    skills: [Skill; 3],
 }
 
 const fn skill(easy: f64, slope: f64) -> Skill {
@@ -113,23 +113,28 @@ const fn faults(server_error: f64, rate_limited: f64) -> Faults {
     Faults { server_error, rate_limited }
 }
 
+/// In its own field.
+const SPECIALIST: Skill = skill(0.99, 0.12);
+/// A specialist elsewhere.
+const ELSEWHERE: Skill = skill(0.85, 0.20);
+
 /// Sorted by name.
-const CAST: [Character; 7] = [
+const CAST: [Character; 6] = [
+    Character {
+        name: "sim/abacus-medium",
+        price: (0.3, 1.2),
+        speed: speed(350.0, 110.0),
+        verbosity: 1.0,
+        faults: faults(0.015, 0.005),
+        skills: [ELSEWHERE, SPECIALIST, ELSEWHERE],
+    },
     Character {
         name: "sim/atlas-large",
         price: (4.0, 20.0),
         speed: speed(900.0, 55.0),
         verbosity: 1.0,
         faults: faults(0.010, 0.008),
-        skills: [skill(0.93, 0.14), skill(0.92, 0.15), skill(0.92, 0.12), skill(0.93, 0.12)],
-    },
-    Character {
-        name: "sim/clerk-small",
-        price: (0.15, 0.6),
-        speed: speed(250.0, 160.0),
-        verbosity: 0.8,
-        faults: faults(0.015, 0.005),
-        skills: [skill(0.62, 0.30), skill(0.55, 0.30), skill(0.70, 0.20), skill(0.97, 0.12)],
+        skills: [skill(0.925, 0.13); 3],
     },
     Character {
         name: "sim/coder-medium",
@@ -137,15 +142,15 @@ const CAST: [Character; 7] = [
         speed: speed(350.0, 110.0),
         verbosity: 1.0,
         faults: faults(0.015, 0.005),
-        skills: [skill(0.97, 0.16), skill(0.76, 0.25), skill(0.62, 0.20), skill(0.76, 0.20)],
+        skills: [SPECIALIST, ELSEWHERE, ELSEWHERE],
     },
     Character {
-        name: "sim/nimbus-medium",
-        price: (1.0, 4.0),
-        speed: speed(500.0, 90.0),
+        name: "sim/nimbus-small",
+        price: (0.5, 2.0),
+        speed: speed(350.0, 110.0),
         verbosity: 1.0,
         faults: faults(0.010, 0.010),
-        skills: [skill(0.86, 0.20), skill(0.84, 0.22), skill(0.87, 0.16), skill(0.87, 0.16)],
+        skills: [skill(0.70, 0.20); 3],
     },
     Character {
         name: "sim/polyglot-medium",
@@ -153,7 +158,7 @@ const CAST: [Character; 7] = [
         speed: speed(300.0, 120.0),
         verbosity: 0.95,
         faults: faults(0.015, 0.005),
-        skills: [skill(0.58, 0.25), skill(0.56, 0.25), skill(0.96, 0.13), skill(0.75, 0.20)],
+        skills: [ELSEWHERE, ELSEWHERE, SPECIALIST],
     },
     Character {
         name: "sim/swift-mini",
@@ -161,22 +166,14 @@ const CAST: [Character; 7] = [
         speed: speed(120.0, 260.0),
         verbosity: 0.9,
         faults: faults(0.020, 0.010),
-        skills: [skill(0.70, 0.34), skill(0.66, 0.34), skill(0.76, 0.26), skill(0.76, 0.26)],
-    },
-    Character {
-        name: "sim/theorem-medium",
-        price: (0.5, 2.0),
-        speed: speed(600.0, 100.0),
-        verbosity: 1.5,
-        faults: faults(0.015, 0.005),
-        skills: [skill(0.76, 0.25), skill(0.98, 0.15), skill(0.58, 0.20), skill(0.70, 0.20)],
+        skills: [skill(0.73, 0.28), skill(0.73, 0.28), skill(0.76, 0.28)],
     },
 ];
 
 /// Standard deviation of what all models share on a prompt: some asks are just better put.
 const SHARED_NOISE: f64 = 0.03;
 /// Standard deviation of a model's own luck with a prompt.
-const OWN_NOISE: f64 = 0.05;
+const OWN_NOISE: f64 = 0.04;
 
 /// Seeds the noise; the models are the same in every world.
 #[derive(Debug, Clone)]

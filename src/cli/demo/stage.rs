@@ -102,7 +102,8 @@ impl Stage {
             streaming: STREAMING,
             rated: self.rated(args),
             rating_delay: self.rating_delay(args),
-            rating_source: if self.recorded { "code" } else { "user" },
+            // A program rates, as exactly as a validator would.
+            rating_source: "code",
             seed: args.seed,
         }
     }

@@ -119,6 +119,6 @@ async fn bad_requests_get_openais_error_shape() {
     assert_eq!(status, 400);
     assert!(body.contains("`messages` is empty"), "{body}");
     let models = reqwest::get(format!("{}/models", upstream.base_url())).await.unwrap().text().await.unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&models).unwrap()["data"].as_array().unwrap().len(), 7);
+    assert_eq!(serde_json::from_str::<Value>(&models).unwrap()["data"].as_array().unwrap().len(), 6);
     upstream.stop().await;
 }

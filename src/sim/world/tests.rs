@@ -56,7 +56,7 @@ fn the_best_single_model_is_the_dearest_and_reaches_0_86() {
     assert!((0.85..0.875).contains(&quality), "{quality}");
     for (k, character) in CAST.iter().enumerate().filter(|(_, c)| c.name != "sim/atlas-large") {
         let other = table.mean(|_| k);
-        assert!(other.0 < quality - 0.04 && other.1 < cost / 2.0, "{} {other:?}", character.name);
+        assert!(other.0 < quality - 0.03 && other.1 < cost / 2.0, "{} {other:?}", character.name);
     }
 }
 
@@ -67,7 +67,7 @@ fn the_cheapest_is_poor_and_chance_is_not_much_better() {
     assert!((0.55..0.65).contains(&quality), "{quality}");
     assert!(cost < table.single("sim/atlas-large").1 / 50.0);
     let random: f64 = (0..CAST.len()).map(|k| table.mean(|_| k).0).sum::<f64>() / CAST.len() as f64;
-    assert!((0.65..0.76).contains(&random), "{random}");
+    assert!((0.70..0.79).contains(&random), "{random}");
 }
 
 #[test]
@@ -127,7 +127,10 @@ fn a_few_hundred_reports_by_kind_separate_the_models() {
     let learnt = |i: usize| {
         let row = &sums[table.prompts[i].kind as usize];
         let mean = |k: usize| row[k].0 / f64::max(row[k].1, 1.0);
-        (0..CAST.len()).filter(|k| *k != 0).max_by(|a, b| mean(*a).total_cmp(&mean(*b))).unwrap()
+        (0..CAST.len())
+            .filter(|k| CAST[*k].name != "sim/atlas-large")
+            .max_by(|a, b| mean(*a).total_cmp(&mean(*b)))
+            .unwrap()
     };
     let best = table.single("sim/atlas-large");
     let learnt = table.mean(learnt);
