@@ -74,7 +74,11 @@ fn events(chunks: AnswerStream) -> impl Stream<Item = Result<Bytes, std::io::Err
                 }
                 None => (Ok(event(b"[DONE]")), Next::End),
             }),
-            Next::Tear => Some((Err(std::io::Error::other("the upstream broke off")), Next::End)),
+            Next::Tear => {
+                // A body that has to wait is flushed first; without this the error event would be lost with the connection.
+                tokio::task::yield_now().await;
+                Some((Err(std::io::Error::other("the upstream broke off")), Next::End))
+            }
             Next::End => None,
         }
     })

@@ -17,6 +17,9 @@ use crate::domain::{
     PolicyVersion, Strategy, UnixMs,
 };
 
+/// A default that answers faster counts as this fast: below it nobody waits, and noise would pass for a preference.
+const LEAST_REFERENCE_MS: f64 = 100.0;
+
 /// A snapshot of the learner; immutable, shared by requests.
 #[derive(Debug, Clone)]
 pub struct LearnedPolicy {
@@ -71,7 +74,7 @@ impl LearnedPolicy {
         let mean = || estimates.iter().map(|e| e.cost_usd).sum::<f64>() / estimates.len().max(1) as f64;
         Reference {
             cost_usd: if own > 0.0 { own } else { mean() },
-            latency_ms: state.typical_latency_ms(ask.at),
+            latency_ms: state.typical_latency_ms(ask.at).max(LEAST_REFERENCE_MS),
         }
     }
 

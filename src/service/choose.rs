@@ -131,13 +131,13 @@ impl Service {
                 let mut given = circumstances(name, wishes, caller, decision_only);
                 given.kept_prompt = self.keep_prompts.of(&prompt.ask);
                 let decision = decide_explicit(&arm, &prompt, given);
-                let order = in_order(&decision, fallbacks, None);
+                let order = in_order(&decision, fallbacks, &[], None);
                 Ok(Chosen { decision, order, timeouts: self.fleet.timeouts_without_route() })
             }
             Destination::Route(live, suffix) => {
                 let wishes = Wishes::gather(request.extension(), caller, Some(&live.route), suffix)?;
                 let decision = self.choose_on_route(&live, &prompt, wishes, (caller, decision_only)).await?;
-                let order = in_order(&decision, fallbacks, Some(&live.route.default));
+                let order = in_order(&decision, fallbacks, &live.route.arms, Some(&live.route.default));
                 Ok(Chosen { decision, order, timeouts: live.route.timeouts })
             }
         }
@@ -248,9 +248,15 @@ fn circumstances(
 
 /// The drawn arm, the caller's own fallbacks, the other eligible arms by utility, and the route's default at the end if it does
 /// not stand there already. Short: every further call costs the caller time.
-fn in_order(decision: &Decision, fallbacks: Vec<ArmId>, default: Option<&ArmId>) -> Vec<ArmId> {
+fn in_order(
+    decision: &Decision,
+    fallbacks: Vec<ArmId>,
+    on_route: &[ArmId],
+    default: Option<&ArmId>,
+) -> Vec<ArmId> {
     let ranked = decision.estimates.iter().map(|e| e.arm.clone());
-    let others = decision.distribution.arms().iter().cloned();
+    let eligible = |arm: &&ArmId| decision.excluded.iter().all(|e| e.arm != **arm);
+    let others = on_route.iter().filter(eligible).cloned();
     let mut order: Vec<ArmId> = Vec::new();
     for arm in [decision.arm.clone()].into_iter().chain(fallbacks).chain(ranked).chain(others) {
         if !order.contains(&arm) {
@@ -306,10 +312,17 @@ mod tests {
     #[test]
     fn the_order_starts_with_the_drawn_arm_and_ends_with_the_default() {
         let six = decision(&["a", "b", "c", "d", "e", "f"], "c");
-        assert_eq!(names(&in_order(&six, vec![], Some(&"f".into()))), ["c", "a", "b", "f"]);
-        assert_eq!(names(&in_order(&six, vec!["e".into()], Some(&"f".into()))), ["c", "e", "a", "f"]);
+        let all = six.distribution.arms().to_vec();
+        assert_eq!(names(&in_order(&six, vec![], &all, Some(&"f".into()))), ["c", "a", "b", "f"]);
+        assert_eq!(names(&in_order(&six, vec!["e".into()], &all, Some(&"f".into()))), ["c", "e", "a", "f"]);
         let one = decision(&["a"], "a");
-        assert_eq!(names(&in_order(&one, vec![], None)), ["a"]);
-        assert_eq!(names(&in_order(&one, vec![], Some(&"z".into()))), ["a", "z"]);
+        assert_eq!(names(&in_order(&one, vec![], &[], None)), ["a"]);
+        assert_eq!(names(&in_order(&one, vec![], &all[..1], Some(&"z".into()))), ["a", "z"]);
+        let certain = decision(&["a"], "a");
+        assert_eq!(
+            names(&in_order(&certain, vec![], &all[..2], Some(&"a".into()))),
+            ["a", "b"],
+            "simple strategies fall back too"
+        );
     }
 }

@@ -97,7 +97,7 @@ async fn a_cut_stream_ends_in_an_error_and_never_looks_whole() {
             Err(_) => torn = true,
         }
     }
-    assert!(torn, "the transfer is torn, so that no client takes the end for an end");
+    assert!(torn, "{text}: the transfer is torn, so that no client takes the end for an end");
     assert!(!text.contains("[DONE]") && !text.contains("\"finish_reason\":\"stop\""), "{text}");
     let last: Value = serde_json::from_str(events(&text).last().unwrap()).unwrap();
     assert_eq!(last["error"]["code"], "upstream_error");

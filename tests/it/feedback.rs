@@ -100,5 +100,5 @@ async fn feedback_moves_the_policy() {
         ranking.iter().find(|r| r["model"] == arm).unwrap()["quality"]["mean"].as_f64().unwrap()
     };
     assert!(quality("fake/cheap") > quality("fake/good") + 0.2, "{answer}");
-    assert_eq!(answer["ranking"][0]["model"], "fake/cheap");
+    assert_eq!(answer["ranking"][0]["model"], "fake/cheap", "{answer}");
 }

@@ -69,9 +69,9 @@ async fn a_body_is_bounded_and_must_be_json() {
     let app = TestApp::start().await;
     let long = chat("auto", &"x".repeat(10_000_000));
     assert_eq!(fault(app.post("/v1/chat/completions", &long).send().await.unwrap()).await.0, 413);
-    let plain = app.post("/v1/chat/completions", &chat("auto", "x")).header("content-type", "text/plain");
-    let both = plain.send().await.unwrap();
-    assert_eq!(both.status(), 415);
+    let plain =
+        app.client.post(format!("{}/v1/chat/completions", app.base)).body(chat("auto", "x").to_string());
+    assert_eq!(plain.header("content-type", "text/plain").send().await.unwrap().status(), 415);
     let deep =
         format!("{{\"model\": \"auto\", \"messages\": {}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     let status = app.post_text("/v1/chat/completions", deep).send().await.unwrap().status();
@@ -100,9 +100,10 @@ async fn beyond_loopback_it_refuses_to_start_without_keys() {
     let store = folder.path().join("log.db");
     let text = crate::support::config_text("http://127.0.0.1:9", &store, LEARNED)
         .replace("127.0.0.1:0", "0.0.0.0:0");
-    let settings =
-        pointsman::config::parse(&text, &folder.path().join("pointsman.toml"), &|_: &str| Some("x".into()))
-            .unwrap();
+    let settings = pointsman::config::parse(&text, &folder.path().join("pointsman.toml"), &|name: &str| {
+        (name == "FAKE_KEY").then(|| "x".into())
+    })
+    .unwrap();
     let refused = pointsman::app::start(settings).await.map(|_| ()).unwrap_err();
     assert!(refused.to_string().contains("pointsman keys create"), "{refused}");
 }

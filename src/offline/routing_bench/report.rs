@@ -106,8 +106,10 @@ pub fn report(world: &World, grid: &[f64], ours: &[Curve], baselines: &[(String,
         baselines.iter().find(|(name, _)| name == "oracle").map(|(_, p)| p.sweep(world, grid));
     let best = oracle.unwrap_or_else(|| mix.clone());
     let row = |name: &str, curves: &[Curve]| row(name, curves, &span, &budgets, &best);
-    let mut rows =
-        vec![row("pointsman (bandit feedback)", ours), row("fixed mix (hindsight)", std::slice::from_ref(&mix))];
+    let mut rows = vec![
+        row("pointsman (bandit feedback)", ours),
+        row("fixed mix (hindsight)", std::slice::from_ref(&mix)),
+    ];
     for (name, predictions) in baselines {
         rows.push(row(name, &[predictions.sweep(world, grid)]));
     }

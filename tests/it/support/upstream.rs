@@ -143,7 +143,11 @@ fn event_stream(shared: &Shared, model: &str, body: &Value) -> Response {
                 return Some((Ok(line), (lines, guard)));
             }
             match (cuts, endless) {
-                (true, _) => Some((Err(std::io::Error::other("cut")), (lines, guard))),
+                (true, _) => {
+                    // A pending body makes the server flush: the content is out before the break.
+                    tokio::task::yield_now().await;
+                    Some((Err(std::io::Error::other("cut")), (lines, guard)))
+                }
                 (_, true) => {
                     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                     Some((Ok(format!("data: {more}\n\n")), (lines, guard)))
