@@ -38,7 +38,7 @@ pub struct HeadSettings {
 impl HeadSettings {
     /// Found on the tuning fold; see training/README.md.
     pub const DEFAULT: Self = Self {
-        quality: FlatPrior { level: 0.7, level_sd: 0.25, slope_sd: 0.02, noise_sd: 0.3 },
+        quality: FlatPrior { level: 0.7, level_sd: 0.25, slope_sd: 0.013, noise_sd: 0.3 },
         common_slope_sd: 0.05,
         length: FlatPrior { level: LOG_TYPICAL_TOKENS, level_sd: 2.0, slope_sd: 0.2, noise_sd: 0.8 },
         rho: 1.0,
