@@ -60,11 +60,11 @@ fn event_stream(chunks: AnswerStream) -> Response {
 /// answer for a whole one.
 fn events(chunks: AnswerStream) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
     enum Next {
-        Chunk(AnswerStream),
+        Chunk(Box<AnswerStream>),
         Tear,
         End,
     }
-    stream::unfold(Next::Chunk(chunks), |next| async move {
+    stream::unfold(Next::Chunk(Box::new(chunks)), |next| async move {
         match next {
             Next::Chunk(mut chunks) => Some(match chunks.next().await {
                 Some(Ok(data)) => (Ok(event(&data)), Next::Chunk(chunks)),

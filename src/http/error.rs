@@ -16,9 +16,12 @@ const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 /// What a client is told to wait when nothing better is known.
 const RETRY_AFTER_MS: u64 = 1000;
 
-/// An answer that is an error.
+/// An answer that is an error. Boxed: results carry it, and it is rare.
 #[derive(Debug)]
-pub(super) struct HttpError {
+pub(super) struct HttpError(Box<Fault>);
+
+#[derive(Debug)]
+struct Fault {
     status: StatusCode,
     /// OpenAI's `type`.
     kind: &'static str,
@@ -32,7 +35,7 @@ pub(super) struct HttpError {
 
 impl HttpError {
     fn new(status: StatusCode, kind: &'static str, code: &str, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Fault {
             status,
             kind,
             code: code.to_owned(),
@@ -41,7 +44,17 @@ impl HttpError {
             retry_after_ms: None,
             attempts: Vec::new(),
             head: None,
-        }
+        }))
+    }
+
+    fn with_param(mut self, param: Option<String>) -> Self {
+        self.0.param = param;
+        self
+    }
+
+    fn with_retry_after(mut self, ms: Option<u64>) -> Self {
+        self.0.retry_after_ms = ms;
+        self
     }
 
     fn invalid_request(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
@@ -56,7 +69,7 @@ impl HttpError {
         let param = param.into();
         let message = if message.starts_with(&param) { message } else { format!("{param} {message}") };
         let error = Self::invalid_request(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", message);
-        Self { param: Some(param), ..error }
+        error.with_param(Some(param))
     }
 
     pub(super) fn unauthorized() -> Self {
@@ -75,9 +88,12 @@ impl HttpError {
     }
 
     pub(super) fn overloaded() -> Self {
-        let message = "too many requests are in flight; try again in a moment";
+        Self::overloaded_because("too many requests are in flight; try again in a moment")
+    }
+
+    fn overloaded_because(message: &str) -> Self {
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "overloaded", message);
-        Self { retry_after_ms: Some(RETRY_AFTER_MS), ..error }
+        error.with_retry_after(Some(RETRY_AFTER_MS))
     }
 
     pub(super) fn unsupported_media_type(found: &str) -> Self {
@@ -89,23 +105,23 @@ impl HttpError {
     /// The error object alone, for one item of several and for streams.
     pub(super) fn body(&self) -> Value {
         let mut metadata = serde_json::Map::new();
-        if let Some(head) = &self.head {
+        if let Some(head) = &self.0.head {
             metadata.insert("decision_id".into(), json!(head.decision));
         }
-        if !self.attempts.is_empty() {
-            metadata.insert("attempts".into(), json!(self.attempts));
+        if !self.0.attempts.is_empty() {
+            metadata.insert("attempts".into(), json!(self.0.attempts));
         }
-        if let Some(ms) = self.retry_after_ms {
+        if let Some(ms) = self.0.retry_after_ms {
             metadata.insert("retry_after_ms".into(), json!(ms));
         }
         json!({"error": {
-            "message": self.message, "type": self.kind, "param": self.param, "code": self.code, "metadata": metadata,
+            "message": self.0.message, "type": self.0.kind, "param": self.0.param, "code": self.0.code, "metadata": metadata,
         }})
     }
 
     /// The status, for an item of several.
     pub(super) fn status(&self) -> u16 {
-        self.status.as_u16()
+        self.0.status.as_u16()
     }
 }
 
@@ -117,14 +133,14 @@ impl From<ServiceError> for HttpError {
                 WireErrorKind::InvalidField | WireErrorKind::Untranslatable => {
                     let error =
                         Self::invalid_request(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", e.message);
-                    Self { param: e.param, ..error }
+                    error.with_param(e.param)
                 }
             },
             ServiceError::InvalidField { param, message } => Self::invalid_field(param, message),
             ServiceError::UnknownModel { .. } => {
                 let error =
                     Self::invalid_request(StatusCode::NOT_FOUND, "model_not_found", error.to_string());
-                Self { param: Some("model".into()), ..error }
+                error.with_param(Some("model".into()))
             }
             ServiceError::NoEligibleArm(e) => {
                 Self::invalid_request(StatusCode::UNPROCESSABLE_ENTITY, "no_eligible_arm", e.to_string())
@@ -137,12 +153,12 @@ impl From<ServiceError> for HttpError {
             ServiceError::FeedbackConflict => {
                 Self::invalid_request(StatusCode::CONFLICT, "feedback_conflict", error.to_string())
             }
-            ServiceError::EncoderBusy => Self { message: error.to_string(), ..Self::overloaded() },
+            ServiceError::EncoderBusy => Self::overloaded_because(&error.to_string()),
             ServiceError::Store(ref cause) => {
                 tracing::error!(%cause, "the store is not available");
                 let unavailable = StatusCode::SERVICE_UNAVAILABLE;
                 let error = Self::new(unavailable, "server_error", "store_unavailable", error.to_string());
-                Self { retry_after_ms: Some(RETRY_AFTER_MS), ..error }
+                error.with_retry_after(Some(RETRY_AFTER_MS))
             }
         }
     }
@@ -150,7 +166,9 @@ impl From<ServiceError> for HttpError {
 
 impl From<Refusal> for HttpError {
     fn from(refusal: Refusal) -> Self {
-        Self { head: refusal.head, ..Self::from(refusal.error) }
+        let mut error = Self::from(refusal.error);
+        error.0.head = refusal.head;
+        error
     }
 }
 
@@ -167,13 +185,13 @@ fn upstream(cause: &ProviderError, attempts: Vec<Attempt>) -> HttpError {
             let message = "no model answered: every candidate failed";
             let error =
                 HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "no_provider", message);
-            HttpError { retry_after_ms: retry_after.or(Some(RETRY_AFTER_MS)), ..error }
+            error.with_retry_after(retry_after.or(Some(RETRY_AFTER_MS)))
         }
         AttemptEnd::RateLimited => {
             let message = "the provider limits our rate";
             let error =
                 HttpError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limited", message);
-            HttpError { retry_after_ms: retry_after.or(Some(RETRY_AFTER_MS)), ..error }
+            error.with_retry_after(retry_after.or(Some(RETRY_AFTER_MS)))
         }
         AttemptEnd::FirstByteTimeout | AttemptEnd::TotalTimeout => {
             let message = "the model did not answer in time";
@@ -184,7 +202,7 @@ fn upstream(cause: &ProviderError, attempts: Vec<Attempt>) -> HttpError {
         AttemptEnd::Malformed => bad_gateway("the provider's answer could not be read"),
         AttemptEnd::ServerError | AttemptEnd::Answered => bad_gateway("the provider failed"),
     };
-    error.attempts = attempts;
+    error.0.attempts = attempts;
     error
 }
 
@@ -195,23 +213,28 @@ fn bad_gateway(message: &str) -> HttpError {
 /// The provider judged the request wrong: its class, message and code pass on, for agents act on `context_length_exceeded`.
 fn refused_by_provider(cause: &ProviderError) -> HttpError {
     let status = cause.status().and_then(|s| StatusCode::from_u16(s).ok()).unwrap_or(StatusCode::BAD_REQUEST);
+    if let ProviderError::Untranslatable(said) = cause {
+        let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
+        let error = HttpError::invalid_request(unprocessable, "invalid_field", said.message.clone());
+        return error.with_param(said.param.clone());
+    }
     let Some(said) = cause.upstream() else {
         return HttpError::invalid_request(status, "bad_request", cause.to_string());
     };
     let code = said.code.clone().unwrap_or_else(|| "bad_request".into());
     let error = HttpError::invalid_request(status, &code, said.message.clone());
-    HttpError { param: said.param.clone(), ..error }
+    error.with_param(said.param.clone())
 }
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body())).into_response();
-        if let Some(head) = &self.head {
+        let mut response = (self.0.status, Json(self.body())).into_response();
+        if let Some(head) = &self.0.head {
             headers::put(head, &mut response);
             // We have retried already: an SDK that does so again multiplies the load.
             response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
-        if let Some(ms) = self.retry_after_ms {
+        if let Some(ms) = self.0.retry_after_ms {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000).max(1)));
         }
         response

@@ -67,7 +67,7 @@ pub(super) fn caller(headers: &HeaderMap, key: &auth::Caller) -> Result<Caller, 
         session: SESSION_HEADERS.iter().find_map(|name| text(name)).map(str::to_owned),
         weights: text("x-pointsman-weights").map(weights).transpose()?,
         max_cost_usd: text("x-pointsman-max-cost-usd").map(max_cost).transpose()?,
-        tags: text("x-pointsman-tags").map(|t| tags(t)).transpose()?.unwrap_or_default(),
+        tags: text("x-pointsman-tags").map(tags).transpose()?.unwrap_or_default(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The only module that knows our status codes, header names and paths.
 //!
 //! Handlers are thin: bytes to a request of `service`, its answer to bytes. Authentication is one layer on the whole router and
-//! denies by default; a path is open only when it stands in [`auth`]'s list.
+//! denies by default; a path is open only when it stands in `auth`'s list.
 
 mod auth;
 mod body;

@@ -118,7 +118,7 @@ fn check_state(store: &Store) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn x1_kill_9_under_load_loses_and_doubles_nothing() {
-    let kills: u64 = std::env::var("POINTSMAN_KILLS").map_or(8, |k| k.parse().unwrap());
+    let kills: u64 = std::env::var("POINTSMAN_KILLS").map_or(50, |k| k.parse().unwrap());
     let folder = tempfile::TempDir::new().unwrap();
     let upstream = FakeUpstream::start().await;
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
