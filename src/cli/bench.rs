@@ -95,11 +95,12 @@ fn report(
     featurizer: &Featurizer,
 ) -> anyhow::Result<Report> {
     let whole = Dataset::load(folder)?;
+    let set = chosen(args, &whole)?;
     let bar = Bar::new(format!("{}: embedding", whole.name));
     let vectors =
         vectors(&whole, encoder, args.cache.as_deref(), &mut |done, all| bar.at(done as u64, all as u64))?;
     let contexts = contexts(&whole, &vectors, featurizer)?;
-    let world = World::new(&chosen(args, &whole)?, &contexts, &vectors)?;
+    let world = World::new(&set, &contexts, &vectors)?;
     let mut options = BenchOptions { seeds: args.seeds, ..BenchOptions::default() };
     (options.stream.feedback, options.stream.full) = (args.feedback, args.full);
     let bar = Bar::new(format!("{}: learning", whole.name));

@@ -113,7 +113,7 @@ pub fn report(world: &World, grid: &[f64], ours: &[Curve], baselines: &[(String,
     for (name, predictions) in baselines {
         rows.push(row(name, &[predictions.sweep(world, grid)]));
     }
-    rows.extend(single_rows(&arms).iter().map(|(name, point)| row(name, &[Curve::new(vec![*point])])));
+    rows.extend(single_rows(world, &arms).iter().map(|(name, point)| row(name, &[Curve::new(vec![*point])])));
     let gain = gain(ours, &mix, &budgets);
     Report {
         name: world.name.clone(),
@@ -135,13 +135,14 @@ fn span_of(mix: &Curve) -> Span {
     Span { low: cost(mix.points().first()).max(1e-9), high: cost(mix.points().last()).max(2e-9) }
 }
 
-fn single_rows(arms: &[(String, Point)]) -> Vec<(String, Point)> {
+fn single_rows(world: &World, arms: &[(String, Point)]) -> Vec<(String, Point)> {
     let by = |key: fn(&Point) -> f64| arms.iter().max_by(|a, b| key(&a.1).total_cmp(&key(&b.1)));
     let n = arms.len().max(1) as f64;
     let mean = |value: fn(&Point) -> f64| arms.iter().map(|(_, p)| value(p)).sum::<f64>() / n;
     let mut rows = Vec::new();
     rows.extend(by(|p| p.quality).map(|(name, p)| (format!("best single: {name}"), *p)));
-    rows.extend(by(|p| -p.cost_usd).map(|(name, p)| (format!("cheapest: {name}"), *p)));
+    let cheapest = by(|p| -p.cost_usd).filter(|_| world.priced);
+    rows.extend(cheapest.map(|(name, p)| (format!("cheapest: {name}"), *p)));
     rows.push(("random".to_owned(), Point { cost_usd: mean(|p| p.cost_usd), quality: mean(|p| p.quality) }));
     rows
 }
