@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Timeouts {
     /// To connect.
     pub connect: Duration,
-    /// From the request sent to the first byte of the body (on a stream: the first content).
+    /// From the request sent to the first byte of the body (on a stream: the first content). A plain answer sends nothing until it is whole, so this bounds its generation.
     pub first_byte: Duration,
     /// Between two reads once the answer has begun.
     pub idle: Duration,
@@ -19,7 +19,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(1),
-            first_byte: Duration::from_secs(60),
+            first_byte: Duration::from_secs(120),
             idle: Duration::from_secs(60),
             total: Duration::from_secs(600),
         }

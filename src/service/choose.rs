@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::clock::now;
@@ -13,7 +14,7 @@ use crate::domain::{
 };
 use crate::provider::Timeouts;
 use crate::routing::{Candidates, Circumstances, decide, decide_explicit, eligible};
-use crate::wire::chat::ChatRequest;
+use crate::wire::chat::{ChatRequest, Role};
 
 /// Most arms that one request may be sent to, one after the other.
 const MOST_TARGETS: usize = 4;
@@ -124,9 +125,13 @@ impl Service {
     ) -> Result<Chosen, ServiceError> {
         let prompt = request.prompt();
         let fallbacks = self.caller_fallbacks(request)?;
+        let named = |mut wishes: Wishes| {
+            wishes.session = wishes.session.or_else(|| session_by_start(request, &prompt));
+            wishes
+        };
         match self.fleet.destination(request.model())? {
             Destination::Arm(arm) => {
-                let wishes = Wishes::gather(request.extension(), caller, None, None)?;
+                let wishes = named(Wishes::gather(request.extension(), caller, None, None)?);
                 let name = RouteName::from(arm.id.as_str());
                 let mut given = circumstances(name, wishes, caller, decision_only);
                 given.kept_prompt = self.keep_prompts.of(&prompt.ask);
@@ -135,7 +140,7 @@ impl Service {
                 Ok(Chosen { decision, order, timeouts: self.fleet.timeouts_without_route() })
             }
             Destination::Route(live, suffix) => {
-                let wishes = Wishes::gather(request.extension(), caller, Some(&live.route), suffix)?;
+                let wishes = named(Wishes::gather(request.extension(), caller, Some(&live.route), suffix)?);
                 let decision = self.choose_on_route(&live, &prompt, wishes, (caller, decision_only)).await?;
                 let order = in_order(&decision, fallbacks, &live.route.arms, Some(&live.route.default));
                 Ok(Chosen { decision, order, timeouts: live.route.timeouts })
@@ -217,6 +222,14 @@ pub(super) enum DecisionOnly {
     Yes,
     /// We do.
     No,
+}
+
+/// A conversation that nobody named is known by how it began: its system prompt and its first user message, hashed.
+fn session_by_start(request: &ChatRequest, prompt: &Prompt) -> Option<String> {
+    let first = request.messages().iter().find(|m| m.role == Role::User)?;
+    let hash =
+        Sha256::new().chain_update(prompt.system_family.to_be_bytes()).chain_update(first.text()).finalize();
+    Some(hash.iter().take(16).fold("start-".to_owned(), |hex, byte| format!("{hex}{byte:02x}")))
 }
 
 fn no_encoding() -> Encoding {

@@ -76,6 +76,32 @@ async fn wishes_change_the_choice() {
 }
 
 #[tokio::test]
+async fn a_conversation_without_a_name_is_known_by_its_start() {
+    let app = TestApp::start().await;
+    let first = chat("fake/good", "Hello");
+    let mut second = first.clone();
+    let turns = second["messages"].as_array_mut().unwrap();
+    turns.push(json!({"role": "assistant", "content": "Hi"}));
+    turns.push(json!({"role": "user", "content": "More"}));
+    let mut sessions = Vec::new();
+    for (body, header_value) in
+        [(&first, None), (&second, None), (&chat("fake/good", "Other"), None), (&first, Some("mine"))]
+    {
+        let mut request = app.post("/v1/chat/completions", body);
+        if let Some(value) = header_value {
+            request = request.header("x-session-id", value);
+        }
+        let id = header(&request.send().await.unwrap(), "x-pointsman-decision-id").to_owned();
+        crate::chat::wait_for_completion(&app, &id).await;
+        let view = read(app.get(&format!("/v1/decisions/{id}")).await).await.1;
+        sessions.push(view["decision"]["session"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(sessions[0], sessions[1]);
+    assert_ne!(sessions[0], sessions[2]);
+    assert_eq!(sessions[3], "mine");
+}
+
+#[tokio::test]
 async fn models_lists_routes_and_arms() {
     let app = TestApp::start().await;
     let list = read(app.get("/v1/models").await).await.1;
