@@ -1,1 +1,218 @@
-//! To come.
+//! The composition root: the only place that sees everything. Start order and stop order stand here, each in one function.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::{EmbedderWeights, ProviderFormat, Settings, StorePrompts};
+use crate::dispatch::Health;
+use crate::domain::Seq;
+use crate::embed::{EmbedError, Encoder, EncoderOptions, WeightSource};
+use crate::http::{Api, OpenWithoutKeys, ServeOptions};
+use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, LearningOptions};
+use crate::policy::{LearnedState, Learner, SimplePolicy, StateError};
+use crate::provider::{self, Provider, ProviderBuildError};
+use crate::routing::{FeaturizeError, Featurizer, Route, RouteStrategy};
+use crate::service::{Chooser, Fleet, FleetError, KeepPrompts, Service, SimpleChooser};
+use crate::store::{Store, StoreError, StoreOptions};
+use crate::telemetry::Metrics;
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The learner cannot be started.
+    #[error(transparent)]
+    Learning(#[from] LearningError),
+    /// The learner's state cannot be made.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The encoder cannot be started.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// The feature numbers are damaged.
+    #[error(transparent)]
+    Featurize(#[from] FeaturizeError),
+    /// A provider cannot be set up.
+    #[error(transparent)]
+    Provider(#[from] ProviderBuildError),
+    /// Arms, providers and routes do not fit together.
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    /// Anybody could spend the operator's money.
+    #[error(
+        "{listen} can be reached from other machines and there is no client key: make one with `pointsman keys create`, \
+         or listen on 127.0.0.1"
+    )]
+    OpenToAll {
+        /// The configured address.
+        listen: SocketAddr,
+    },
+    /// The address cannot be had.
+    #[error("cannot listen on {listen}: {source}")]
+    Listen {
+        /// The configured address.
+        listen: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The encoder's start was cut off.
+    #[error("the start was interrupted")]
+    Interrupted,
+}
+
+/// A running service.
+pub struct Running {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Its use cases, for those in the same process.
+    pub service: Arc<Service>,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+}
+
+/// Starts everything: log, encoder, learner (which folds what it has not seen), then the listener.
+///
+/// # Errors
+/// When a part cannot be started; what was started is stopped.
+pub async fn start(settings: Settings) -> Result<Running, AppError> {
+    let listen = settings.server.listen;
+    let (max_body_bytes, serve) = (settings.server.max_body_bytes, serve_options(&settings));
+    let service =
+        tokio::task::spawn_blocking(move || build(settings)).await.map_err(|_| AppError::Interrupted)??;
+    let open_without_keys =
+        if listen.ip().is_loopback() { OpenWithoutKeys::Yes } else { OpenWithoutKeys::No };
+    if open_without_keys == OpenWithoutKeys::No && service.store.key_snapshot().is_empty() {
+        return Err(AppError::OpenToAll { listen });
+    }
+    let listener = TcpListener::bind(listen).await.map_err(|source| AppError::Listen { listen, source })?;
+    let addr = listener.local_addr().map_err(|source| AppError::Listen { listen, source })?;
+    let service = Arc::new(service);
+    let (stop, stopping) = watch::channel(false);
+    let api = Api { service: Arc::clone(&service), max_body_bytes, open_without_keys };
+    let server = tokio::spawn(crate::http::serve(listener, api, serve, stopping));
+    Ok(Running { addr, service, stop, server })
+}
+
+impl Running {
+    /// Stops in order: accept no more, drain, close the learner with a last checkpoint, flush the log. Gives the last event in
+    /// the checkpoint.
+    pub async fn stop(self) -> Option<Seq> {
+        self.stop.send_replace(true);
+        if let Err(error) = self.server.await {
+            tracing::error!(%error, "the server did not end well");
+        }
+        let service = self.service;
+        let ended = tokio::task::spawn_blocking(move || {
+            let checkpoint = service.learning.stop();
+            service.store.clone().close();
+            checkpoint
+        });
+        match ended.await {
+            Ok(Ok(seq)) => Some(seq),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no last checkpoint: the next start folds the log instead");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+fn serve_options(settings: &Settings) -> ServeOptions {
+    ServeOptions { max_in_flight: settings.server.max_connections, grace: settings.server.shutdown_grace }
+}
+
+/// Everything but the listener. Blocks: weights are read, the log is folded.
+fn build(settings: Settings) -> Result<Service, AppError> {
+    let providers = settings.providers.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
+    let routes: Vec<(Route, Chooser)> =
+        settings.routes.into_iter().map(|route| (chooser(&route), route)).map(|(c, r)| (r, c)).collect();
+    let metrics =
+        Metrics::new(routes.iter().map(|(r, _)| &r.name), settings.catalog.arms().iter().map(|a| &a.id));
+    let fleet = Fleet::new(settings.catalog.arms().to_vec(), providers, routes)?;
+    let featurizer = Arc::new(Featurizer::built_in()?);
+    let store = Store::open(StoreOptions::at(settings.store.path))?;
+    let embedder = settings.embedder;
+    let encoder = Encoder::start(EncoderOptions {
+        weights: match embedder.weights {
+            EmbedderWeights::BuiltIn => WeightSource::BuiltIn,
+            EmbedderWeights::Folder(path) => WeightSource::Folder(path),
+        },
+        max_tokens: embedder.max_tokens,
+        threads: embedder.threads,
+        queue: embedder.queue,
+        cache_entries: embedder.cache_entries,
+        ..EncoderOptions::default()
+    })?;
+    let options = LearningOptions {
+        publish_events: settings.learning.publish_every_events,
+        publish_after: settings.learning.publish_within,
+        checkpoint_events: settings.learning.checkpoint_every_events,
+        ..LearningOptions::default()
+    };
+    let learning = start_learner(&store, &featurizer, options)?;
+    Ok(Service {
+        fleet,
+        store,
+        encoder,
+        featurizer,
+        learning,
+        health: Arc::new(Health::default()),
+        metrics: Arc::new(metrics),
+        embed_deadline: embedder.deadline,
+        keep_prompts: match settings.store.store_prompts {
+            StorePrompts::None => KeepPrompts::None,
+            StorePrompts::Preview => KeepPrompts::Preview,
+            StorePrompts::Full => KeepPrompts::Full,
+        },
+    })
+}
+
+fn start_learner(
+    store: &Store,
+    featurizer: &Featurizer,
+    options: LearningOptions,
+) -> Result<LearningHandle, AppError> {
+    let (schema, dim) = (featurizer.schema().clone(), featurizer.dim());
+    let empty = LearnedState::new(schema.clone(), dim)?;
+    let make = || Box::new(empty.clone()) as Box<dyn Learner>;
+    let wanted = schema;
+    let restore = move |bytes: &[u8]| {
+        let state = LearnedState::from_bytes(bytes).map_err(|e| e.to_string())?;
+        if *state.schema() != wanted {
+            return Err(format!("it is of schema {}, this version has {wanted}", state.schema()));
+        }
+        Ok(Box::new(state) as Box<dyn Learner>)
+    };
+    Ok(Actor::start(store, &LearnerSource { make: &make, restore: &restore }, options)?)
+}
+
+fn provider(settings: &crate::config::ProviderSettings) -> Result<Arc<dyn Provider>, ProviderBuildError> {
+    let format = match settings.format {
+        ProviderFormat::OpenAi => provider::Format::OpenAi,
+        ProviderFormat::OpenAiCompatible => provider::Format::OpenAiCompatible,
+        ProviderFormat::Anthropic => provider::Format::Anthropic,
+    };
+    let mut wanted = provider::ProviderSettings::new(settings.id.clone(), format);
+    wanted.base_url = Some(settings.base_url.clone());
+    wanted.api_key.clone_from(&settings.api_key);
+    wanted.headers.clone_from(&settings.headers);
+    provider::build(wanted)
+}
+
+fn chooser(route: &Route) -> Chooser {
+    match &route.strategy {
+        RouteStrategy::Learned => Chooser::Learned,
+        RouteStrategy::Fixed => Chooser::Simple(Arc::new(SimplePolicy::fixed(route.default.clone()))),
+        RouteStrategy::Weighted(shares) => Chooser::Simple(Arc::new(SimplePolicy::weighted(shares.clone()))),
+        RouteStrategy::RoundRobin => Chooser::Simple(Arc::new(SimplePolicy::round_robin())),
+        RouteStrategy::Cheapest => Chooser::Estimated(SimpleChooser::Cheapest),
+        RouteStrategy::Fastest => Chooser::Estimated(SimpleChooser::Fastest),
+    }
+}

@@ -1,3 +1,7 @@
-//! The `pointsman` binary: parses arguments and calls [`pointsman::cli`].
+//! The `pointsman` binary: parses arguments, calls [`pointsman::cli`], gives its exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pointsman::cli::main()
+}

@@ -297,6 +297,9 @@ pub struct Decision {
     pub context: Option<Context>,
     /// How the prompt was embedded.
     pub encoding: Encoding,
+    /// What is kept of the prompt; nothing unless the operator wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
     /// Estimated input tokens.
     pub input_tokens: u32,
     /// Whose key asked; `None` without keys.

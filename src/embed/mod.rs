@@ -6,7 +6,7 @@
 //!
 //! What is embedded is the ask (the last user message) and, while the ask leaves room, a little of its context. A long ask is read in
 //! windows (head, evenly spaced middle, tail), so that requests which share a prefix, a suffix or both keep apart; the words between
-//! the windows still count through a [`sketch`], and the cut is reported.
+//! the windows still count through a `sketch`, and the cut is reported.
 //!
 //! Invariant: a vector that leaves here is finite and of unit norm. The module must not know routes, policies, HTTP or configuration.
 //! Outside crates for tensors and tokens are used here only.

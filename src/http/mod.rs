@@ -1,1 +1,76 @@
-//! To come.
+//! The only module that knows our status codes, header names and paths.
+//!
+//! Handlers are thin: bytes to a request of `service`, its answer to bytes. Authentication is one layer on the whole router and
+//! denies by default; a path is open only when it stands in `auth`'s list.
+
+mod auth;
+mod body;
+mod chat;
+mod decisions;
+mod embeddings;
+mod error;
+mod feedback;
+mod headers;
+mod health;
+mod limits;
+mod models;
+mod openapi;
+mod route;
+mod serve;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::service::Service;
+
+pub use openapi::document as openapi_document;
+pub use serve::{ServeOptions, serve};
+
+/// What the HTTP side needs.
+#[derive(Clone)]
+pub struct Api {
+    /// The use cases.
+    pub service: Arc<Service>,
+    /// Longest body that is read, bytes.
+    pub max_body_bytes: usize,
+    /// Whether requests without a key are served while no key exists; only on a loopback address.
+    pub open_without_keys: OpenWithoutKeys,
+}
+
+/// Whether an instance without any key serves everybody who reaches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenWithoutKeys {
+    /// It listens on loopback: whoever is on the machine may ask.
+    Yes,
+    /// It does not: without a valid key nobody is served.
+    No,
+}
+
+/// All paths.
+pub fn router(api: Api) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/embeddings", post(embeddings::create))
+        .route("/v1/route", post(route::create))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::get))
+        .route("/v1/decisions/{id}", get(decisions::get))
+        .route("/feedback", post(feedback::create))
+        .route("/v1/feedback", post(feedback::create))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::get))
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(middleware::from_fn_with_state(api.clone(), auth::layer))
+        .layer(DefaultBodyLimit::disable())
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(middleware::from_fn_with_state(api.clone(), headers::observe))
+        .with_state(api)
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 pub use state::{LearnedState, Settings, StateError};
 
+use super::Typical;
 use super::explore::{Stakes, gamma, square_cb};
 use super::heads::{ArmState, Call};
 use super::utility::{Reference, Scale, within_bounds};
@@ -15,6 +16,9 @@ use crate::domain::{
     Arm, ArmDistribution, ArmEstimate, ArmId, Context, ContextError, DistributionError, FeatureSchema,
     PolicyVersion, Strategy, UnixMs,
 };
+
+/// A default that answers faster counts as this fast: below it nobody waits, and noise would pass for a preference.
+const LEAST_REFERENCE_MS: f64 = 100.0;
 
 /// A snapshot of the learner; immutable, shared by requests.
 #[derive(Debug, Clone)]
@@ -70,18 +74,8 @@ impl LearnedPolicy {
         let mean = || estimates.iter().map(|e| e.cost_usd).sum::<f64>() / estimates.len().max(1) as f64;
         Reference {
             cost_usd: if own > 0.0 { own } else { mean() },
-            latency_ms: state.typical_latency_ms(ask.at),
+            latency_ms: state.typical_latency_ms(ask.at).max(LEAST_REFERENCE_MS),
         }
-    }
-
-    /// Cost in USD of a typical answer of `arm` to `input_tokens` tokens; needs no context.
-    pub fn typical_cost_usd(&self, arm: &Arm, input_tokens: u32) -> f64 {
-        self.state_of(&arm.id).typical_answer_cost_usd(arm, input_tokens)
-    }
-
-    /// Median latency of a typical call of `arm`, milliseconds; needs no context.
-    pub fn typical_latency_ms(&self, arm: &Arm, at: UnixMs) -> f64 {
-        self.state_of(&arm.id).typical_latency_ms(at)
     }
 
     /// Quality reports that went into this snapshot for `arm`.
@@ -126,6 +120,12 @@ impl Policy for LearnedPolicy {
 
     fn wants_context(&self) -> bool {
         true
+    }
+
+    fn typical(&self, arm: &Arm, input_tokens: u32, at: UnixMs) -> Option<Typical> {
+        let state = self.state_of(&arm.id);
+        let cost_usd = state.typical_answer_cost_usd(arm, input_tokens);
+        Some(Typical { cost_usd, latency_ms: state.typical_latency_ms(at) })
     }
 
     fn propose(&self, ask: &Ask<'_>) -> Result<Proposal, PolicyError> {

@@ -94,6 +94,15 @@ pub enum PolicyError {
     NoArm(&'static str),
 }
 
+/// A typical call of an arm.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Typical {
+    /// Expected cost, USD.
+    pub cost_usd: f64,
+    /// Median of the total latency.
+    pub latency_ms: f64,
+}
+
 /// An immutable policy; requests share it by `Arc`.
 pub trait Policy: Send + Sync + std::fmt::Debug {
     /// Which one it is; stands in every decision it takes.
@@ -104,6 +113,11 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
 
     /// Whether it needs a context; if not, the prompt is not embedded for it.
     fn wants_context(&self) -> bool;
+
+    /// What a typical call of `arm` comes to, without a look at the prompt; `None` when the policy keeps no account of arms.
+    fn typical(&self, _arm: &Arm, _input_tokens: u32, _at: UnixMs) -> Option<Typical> {
+        None
+    }
 
     /// The distribution for this ask.
     ///

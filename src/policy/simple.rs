@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::heads::TYPICAL_TOKENS;
-use super::learned::LearnedPolicy;
-use super::{Ask, Policy, PolicyError, Proposal};
-use crate::domain::{Arm, ArmDistribution, ArmId, PolicyVersion, Strategy, UnixMs};
+use super::{Ask, Policy, PolicyError, Proposal, Typical};
+use crate::domain::{Arm, ArmDistribution, ArmId, PolicyVersion, Strategy};
 
 /// What a simple strategy goes by.
 #[derive(Debug, Clone)]
@@ -13,8 +12,8 @@ enum Rule {
     Fixed(ArmId),
     Weighted(Vec<(ArmId, f64)>),
     RoundRobin,
-    Cheapest(Option<Arc<LearnedPolicy>>),
-    Fastest(Option<Arc<LearnedPolicy>>),
+    Cheapest(Option<Arc<dyn Policy>>),
+    Fastest(Option<Arc<dyn Policy>>),
 }
 
 /// A strategy without a learner of its own; its version is its name.
@@ -46,13 +45,13 @@ impl SimplePolicy {
     }
 
     /// The lowest expected cost: of the arm's typical answer when `known` has seen it, else of 300 tokens.
-    pub fn cheapest(known: Option<Arc<LearnedPolicy>>) -> Self {
+    pub fn cheapest(known: Option<Arc<dyn Policy>>) -> Self {
         Self::new(Strategy::Cheapest, Rule::Cheapest(known))
     }
 
     /// The lowest expected latency: of the arm's typical call as `known` has seen it. Without it all arms are equal and the
     /// cheapest serves.
-    pub fn fastest(known: Option<Arc<LearnedPolicy>>) -> Self {
+    pub fn fastest(known: Option<Arc<dyn Policy>>) -> Self {
         Self::new(Strategy::Fastest, Rule::Fastest(known))
     }
 
@@ -79,15 +78,12 @@ impl SimplePolicy {
     }
 }
 
-fn cost_usd(known: Option<&LearnedPolicy>, arm: &Arm, input_tokens: u32) -> f64 {
-    match known {
-        Some(known) => known.typical_cost_usd(arm, input_tokens),
-        None => (f64::from(input_tokens) * arm.price.input + TYPICAL_TOKENS * arm.price.output) / 1e6,
-    }
-}
-
-fn latency_ms(known: Option<&LearnedPolicy>, arm: &Arm, at: UnixMs) -> f64 {
-    known.map_or(0.0, |known| known.typical_latency_ms(arm, at))
+/// From list prices and the typical answer's length where nothing is known; latencies are then all equal.
+fn typical(known: Option<&dyn Policy>, arm: &Arm, ask: &Ask<'_>) -> Typical {
+    known.and_then(|known| known.typical(arm, ask.input_tokens, ask.at)).unwrap_or_else(|| {
+        let micro_usd = f64::from(ask.input_tokens) * arm.price.input + TYPICAL_TOKENS * arm.price.output;
+        Typical { cost_usd: micro_usd / 1e6, latency_ms: 0.0 }
+    })
 }
 
 /// The least by `key`; of equals the first by id.
@@ -121,11 +117,11 @@ impl Policy for SimplePolicy {
                 self.certain(ask.arms.get(turn).map(|a| &a.id))?
             }
             Rule::Cheapest(known) => {
-                self.certain(least(ask, |arm| (cost_usd(known.as_deref(), arm, ask.input_tokens), 0.0)))?
+                self.certain(least(ask, |arm| (typical(known.as_deref(), arm, ask).cost_usd, 0.0)))?
             }
             Rule::Fastest(known) => self.certain(least(ask, |arm| {
-                let known = known.as_deref();
-                (latency_ms(known, arm, ask.at), cost_usd(known, arm, ask.input_tokens))
+                let call = typical(known.as_deref(), arm, ask);
+                (call.latency_ms, call.cost_usd)
             }))?,
         };
         let greedy = likeliest(&distribution);

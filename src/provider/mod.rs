@@ -1,5 +1,91 @@
-//! To come.
+//! Upstreams over HTTP: one request to one model, and its answer in OpenAI's format.
+//!
+//! A provider makes exactly one call and tells how it ended; who is asked next is `dispatch`'s affair. It knows nothing of
+//! policies, decisions or routes, and picks none of our statuses.
+//!
+//! Invariants: host and key come from [`ProviderSettings`] and from nowhere else; no header of a client is sent on; redirects are
+//! not followed, because the key would travel with them; everything read is bounded, after decompression; dropping a reply (or
+//! the future that waits for one) closes the upstream call. An answer that ends without its end mark is an error, never mended.
 
+mod anthropic;
+mod body;
+mod client;
+mod error;
+mod openai;
+mod retry_after;
+mod settings;
+mod stream;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod timeouts;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+pub use error::{Fault, ProviderError};
+pub use settings::{Format, ProviderBuildError, ProviderSettings};
+pub use stream::{Chunk, ChunkStream};
 pub use timeouts::Timeouts;
+
+use crate::domain::ProviderId;
+use crate::wire::ReplyFacts;
+use crate::wire::chat::ChatRequest;
+
+/// One call of one model.
+#[derive(Debug, Clone)]
+pub struct ProviderCall {
+    /// What the client asked.
+    pub request: Arc<ChatRequest>,
+    /// The provider's own model name.
+    pub model: String,
+    /// The arm's longest answer in tokens, for formats that must state a bound.
+    pub max_output: Option<u32>,
+    /// Bounds on the phases of the call; `total` is not read here, `deadline` is.
+    pub timeouts: Timeouts,
+    /// When the request as a whole is over.
+    pub deadline: Instant,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum Reply {
+    /// A whole one.
+    Full {
+        /// An OpenAI chat completion as JSON.
+        body: Bytes,
+        /// What it says.
+        facts: ReplyFacts,
+    },
+    /// A stream; nothing of its content may have come yet.
+    Stream(ChunkStream),
+}
+
+/// Something that answers chat completions.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Makes one call. A stream is returned as soon as its head is there; its timers run on inside.
+    ///
+    /// # Errors
+    /// Everything that is no answer; see [`ProviderError`].
+    async fn complete(&self, call: &ProviderCall) -> Result<Reply, ProviderError>;
+
+    /// Which upstream this is.
+    fn id(&self) -> &ProviderId;
+}
+
+/// Makes the provider that `settings` describe.
+///
+/// # Errors
+/// When the base URL or a header is unusable, or the TLS roots of the system cannot be read.
+pub fn build(settings: ProviderSettings) -> Result<Arc<dyn Provider>, ProviderBuildError> {
+    let client = client::Client::new(&settings)?;
+    Ok(match settings.format {
+        Format::OpenAi | Format::OpenAiCompatible => Arc::new(openai::OpenAi::new(client)),
+        Format::Anthropic => Arc::new(anthropic::Anthropic::new(client)),
+    })
+}

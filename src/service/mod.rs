@@ -1,1 +1,82 @@
-//! To come.
+//! The use cases, each a page: choose, complete, feedback, inspect, embed.
+//!
+//! This is where ids and timestamps are made. It knows neither status codes nor header names (`http` does), nor SQL, nor vendors'
+//! formats. Nothing on the path of a request waits for the learner or the disk: a decision goes into the store's queue, the
+//! policy is an `Arc` taken once.
+
+mod account;
+mod choose;
+mod clock;
+mod complete;
+mod embeddings;
+mod error;
+mod feedback;
+mod fleet;
+mod inspect;
+mod stream;
+mod wishes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::dispatch::Health;
+use crate::embed::Encoder;
+use crate::learning::LearningHandle;
+use crate::routing::Featurizer;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+pub use choose::{RankedArm, RouteAnswer};
+pub use complete::{Answer, Head, Refusal};
+pub use embeddings::EmbeddedText;
+pub use error::ServiceError;
+pub use feedback::Reported;
+pub use fleet::{Chooser, Destination, Fleet, FleetError, LiveRoute, SimpleChooser};
+pub use inspect::{DecisionView, Readiness, reference, view};
+pub use stream::AnswerStream;
+pub use wishes::{Caller, Wishes};
+
+/// Everything the use cases need; shared by `Arc`.
+pub struct Service {
+    /// Arms, providers, routes.
+    pub fleet: Fleet,
+    /// The event log.
+    pub store: Store,
+    /// The prompt encoder.
+    pub encoder: Encoder,
+    /// Vector and prompt to context.
+    pub featurizer: Arc<Featurizer>,
+    /// The learner's side that requests see.
+    pub learning: LearningHandle,
+    /// Which arms are failing.
+    pub health: Arc<Health>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// How long a request waits for its vector before the default serves.
+    pub embed_deadline: Duration,
+    /// How much of a prompt the log keeps.
+    pub keep_prompts: KeepPrompts,
+}
+
+/// How much of a prompt the log keeps beside its features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KeepPrompts {
+    /// Nothing.
+    #[default]
+    None,
+    /// The first 200 characters of the last user message.
+    Preview,
+    /// The last user message.
+    Full,
+}
+
+impl KeepPrompts {
+    /// What of `ask` is kept.
+    fn of(self, ask: &str) -> Option<String> {
+        match self {
+            Self::None => None,
+            Self::Preview => Some(ask.chars().take(200).collect()),
+            Self::Full => Some(ask.to_owned()),
+        }
+    }
+}

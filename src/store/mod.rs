@@ -1,1 +1,40 @@
-//! To come.
+//! The store: one ordered event log in SQLite, and the look-ups that are written with it.
+//!
+//! What is in the log happened, and nothing else did; learned state is a fold over it. Invariants:
+//! - Sequence numbers start at 1 and have no gaps, whoever appends. A look-up table changes only in the transaction that
+//!   logs the reason.
+//! - One thread writes. Callers hand it jobs through a bounded queue; up to 64 of them, or what comes within 5 ms of the
+//!   first, share one transaction and one fsync (`synchronous=FULL`). An answer is given after the commit, never before.
+//! - A job that fails is undone alone. A failed commit fails every caller that waits for it; events that nobody waits for
+//!   are counted as dropped. The next transaction starts afresh, so a lock that is let go or a disk that has room again
+//!   needs no restart.
+//! - A file that is not ours, damaged, empty, read-only or from a newer version is refused. It is never replaced.
+//!
+//! The store computes no reward and knows no policy: it credits a report to an arm and counts, no more. SQL text is
+//! constant everywhere; values are bound.
+//!
+//! SQLite must be 3.51.3 or newer: older ones can lose committed writes of a WAL database
+//! (<https://sqlite.org/wal.html#the_wal_reset_bug>).
+
+mod checkpoints;
+mod error;
+mod feedback;
+mod handle;
+mod keys;
+mod log;
+mod open;
+mod readers;
+mod rows;
+mod writer;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use checkpoints::SavedCheckpoint;
+pub use error::{FeedbackRejected, StoreError};
+pub use feedback::{NewFeedback, Receipt, ReceiptKind, Report};
+pub use handle::{Store, StoreOptions};
+pub use keys::{KeyRow, KeyTable, NewKey, Scope};
+pub use open::sqlite_version_number;
+pub use readers::Record;
+pub use rows::ScannedRow;

@@ -1,1 +1,22 @@
-//! To come.
+//! Wire formats as pure functions: bytes to values and back.
+//!
+//! [`chat`] reads OpenAI's chat completions, which is also the form in which every answer leaves this service; [`anthropic`]
+//! translates to and from Anthropic's Messages; [`sse`] frames event streams. A request keeps its own bytes: what a client sent
+//! and we do not know survives on the way to an upstream of the same format. Translation happens between formats only.
+//!
+//! Invariants: nothing here awaits, reads a clock, draws randomness, or knows a host, a key or a status of ours. No input makes it
+//! panic: depth, sizes and counts are bounded. A stream is never finished off: only an end mark or a finish reason that the
+//! upstream sent is passed on.
+
+pub mod anthropic;
+pub mod chat;
+pub mod sse;
+
+mod error;
+mod facts;
+mod json;
+mod stream;
+
+pub use error::{UpstreamError, WireError, WireErrorKind};
+pub use facts::{ChunkFacts, ReplyFacts};
+pub use stream::{ChunkError, ChunkReader, RawChunk};

@@ -32,7 +32,7 @@ const Z95: f64 = 1.644_853_626_951_472_2;
 /// about the first token.
 const ALL_AT_ONCE: f64 = 0.95;
 
-/// Of a call whose first token was not seen, at least this share went into the tokens.
+/// At least this share of a call went into the tokens after the first.
 const LEAST_TOKEN_SHARE: f64 = 0.1;
 
 /// What was timed on one call, checked: finite and not negative.
@@ -96,20 +96,25 @@ impl Default for LatencyHead {
 impl LatencyHead {
     /// Folds a call in, as far as it was timed.
     pub fn observe(&mut self, timing: &Timing, at: UnixMs) {
-        let first = timing.first_token_ms.filter(|f| timing.total_ms.is_none_or(|t| *f < ALL_AT_ONCE * t));
-        if let (Some(total), Some(tokens)) = (timing.total_ms, timing.output_tokens) {
-            let waited = first.unwrap_or_else(|| self.first_token.at(at).0.exp());
-            let speaking = (total - waited).max(LEAST_TOKEN_SHARE * total);
-            self.per_token.observe(speaking / f64::from(tokens.max(1)), at);
-        }
-        if let Some(first) = first.or_else(|| Self::first_of_short(timing)) {
-            self.first_token.observe(first, at);
+        let seen = timing.first_token_ms.filter(|f| timing.total_ms.is_none_or(|t| *f < ALL_AT_ONCE * t));
+        let whole = timing.total_ms.zip(timing.output_tokens).map(|(t, n)| (t, f64::from(n.max(1))));
+        match (seen, whole) {
+            (Some(first), Some((total, tokens))) => {
+                self.first_token.observe(first, at);
+                self.per_token.observe((total - first).max(LEAST_TOKEN_SHARE * total) / tokens, at);
+            }
+            (Some(first), None) => self.first_token.observe(first, at),
+            (None, Some((total, tokens))) => self.share_out(total, tokens, at),
+            (None, None) => {}
         }
     }
 
-    /// A very short answer's total is its first token.
-    fn first_of_short(timing: &Timing) -> Option<f64> {
-        timing.output_tokens.filter(|tokens| *tokens <= 4).and(timing.total_ms)
+    /// Of a plain answer only the total is seen: both parts were off by the factor by which their sum was.
+    fn share_out(&mut self, total_ms: f64, tokens: f64, at: UnixMs) {
+        let (first, each) = (self.first_token.at(at).0.exp(), self.per_token.at(at).0.exp());
+        let factor = total_ms / (first + tokens * each);
+        self.first_token.observe(first * factor, at);
+        self.per_token.observe(each * factor, at);
     }
 
     /// Time to the last of `output_tokens` tokens. The 95th percentile takes both parts to be late together.
@@ -145,6 +150,10 @@ mod tests {
         let mut head = LatencyHead::default();
         (0..200).for_each(|i| head.observe(&timing(Some(4999.0), 5000.0, 200), UnixMs(i * 100)));
         assert!((head.estimate(200.0, UnixMs(20_000)).p50 / 5000.0 - 1.0).abs() < 0.05);
+        // Faster than the guess of a whole second, too.
+        let mut head = LatencyHead::default();
+        (0..200).for_each(|i| head.observe(&timing(Some(20.0), 20.0, 50), UnixMs(i * 100)));
+        assert!((head.estimate(50.0, UnixMs(20_000)).p50 / 20.0 - 1.0).abs() < 0.1);
     }
 
     #[test]

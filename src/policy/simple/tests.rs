@@ -1,7 +1,7 @@
 //! What each simple strategy picks.
 
 use super::*;
-use crate::domain::Context;
+use crate::domain::{Context, UnixMs};
 use crate::policy::fixtures::{Question, arm, context, schema};
 use crate::policy::{LearnedState, Learner, Observation};
 
@@ -57,7 +57,7 @@ fn cheapest_goes_by_list_price_until_it_knows_better() {
             state.apply(&seen).unwrap();
         }
     }
-    let known = state.snapshot(PolicyVersion::from("learned@1"));
+    let known: Arc<dyn Policy> = state.snapshot(PolicyVersion::from("learned@1"));
     assert_eq!(picks(&SimplePolicy::cheapest(Some(Arc::clone(&known))), &question()), "b");
     let fastest = SimplePolicy::fastest(Some(known));
     assert_eq!(picks(&fastest, &Question { at: UnixMs(2000), ..question() }), "b");

@@ -1,0 +1,283 @@
+//! `pointsman keys`: client keys. A key is shown once, when it is made; the store keeps its SHA-256.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Subcommand, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::check::write_table;
+use crate::config::{self, DEFAULT_FILE, DEFAULT_STORE_FILE};
+use crate::domain::{KeyId, UnixMs};
+use crate::store::{KeyRow, NewKey, Scope, Store, StoreOptions};
+
+/// Make, list and revoke the keys that clients call with
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// The configuration that names the store; its provider keys are not needed
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "store")]
+    pub config: Option<PathBuf>,
+    /// The store itself
+    #[arg(long, value_name = "PATH", global = true)]
+    pub store: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do with keys
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a key and show it, this once
+    Create {
+        /// What you call it, for example the application that gets it
+        #[arg(long, default_value = "")]
+        name: String,
+        /// What it may be used for
+        #[arg(long = "scope", value_enum, value_delimiter = ',', default_values_t = [KeyScope::Infer, KeyScope::Feedback, KeyScope::Read])]
+        scopes: Vec<KeyScope>,
+        /// When it ends; without it never
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+        expires_in_days: Option<u16>,
+    },
+    /// List all keys; never the keys themselves
+    List,
+    /// Revoke a key; a running service knows within a second
+    Revoke {
+        /// Its id, as `list` shows it
+        id: String,
+    },
+}
+
+/// What a key may be used for
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum KeyScope {
+    /// Completions, embeddings, decisions
+    Infer,
+    /// Quality reports
+    Feedback,
+    /// Reading decisions
+    Read,
+}
+
+impl KeyScope {
+    fn scope(self) -> Scope {
+        match self {
+            Self::Infer => Scope::Infer,
+            Self::Feedback => Scope::Feedback,
+            Self::Read => Scope::Read,
+        }
+    }
+}
+
+/// Does it and prints the result on standard output. Starts its own runtime: not to be called within one.
+///
+/// # Errors
+/// When the configuration or the store cannot be read or written, or when there is no key of that id.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    execute(args, &mut std::io::stdout().lock())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn execute(args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
+    let path = store_path(args)?;
+    if !matches!(args.command, Command::Create { .. }) && !path.exists() {
+        bail!("there is no store at {}; `pointsman keys create` makes one", path.display());
+    }
+    let store =
+        Store::open(StoreOptions::at(&path)).with_context(|| format!("opening {}", path.display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let done = runtime.block_on(command(args, &store, out));
+    store.close();
+    done
+}
+
+/// The store that is named, else the one of the configuration, else the default one.
+fn store_path(args: &Args) -> anyhow::Result<PathBuf> {
+    match (&args.store, &args.config) {
+        (Some(path), _) => Ok(path.clone()),
+        (None, Some(file)) => Ok(config::load_store(file)?.path),
+        (None, None) if Path::new(DEFAULT_FILE).exists() => {
+            Ok(config::load_store(Path::new(DEFAULT_FILE))?.path)
+        }
+        (None, None) => Ok(PathBuf::from(DEFAULT_STORE_FILE)),
+    }
+}
+
+async fn command(args: &Args, store: &Store, out: &mut dyn Write) -> anyhow::Result<()> {
+    match &args.command {
+        Command::Create { name, scopes, expires_in_days } => {
+            let expires = expires_in_days.map(days_from_now).transpose()?;
+            let (new, key) = new_key(name, scopes, expires)?;
+            let shown = created(&new, &key, args.json);
+            store.create_key(new).await.context("storing the key")?;
+            writeln!(out, "{shown}")?;
+        }
+        Command::List => {
+            let rows = store.list_keys().context("reading the keys")?;
+            list(&rows, args.json, out)?;
+        }
+        Command::Revoke { id } => {
+            if !store.revoke_key(KeyId::from(id.as_str())).await.context("revoking the key")? {
+                bail!("there is no key `{id}` to revoke; `pointsman keys list` shows all");
+            }
+            let shown = if args.json {
+                json!({"id": id, "revoked": true}).to_string()
+            } else {
+                format!("revoked {id}")
+            };
+            writeln!(out, "{shown}")?;
+        }
+    }
+    Ok(())
+}
+
+fn days_from_now(days: u16) -> anyhow::Result<UnixMs> {
+    let end = Timestamp::now().checked_add(SignedDuration::from_hours(24 * i64::from(days)))?;
+    Ok(UnixMs(end.as_millisecond()))
+}
+
+/// A key of 256 random bits, and what the store keeps of it.
+fn new_key(name: &str, scopes: &[KeyScope], expires: Option<UnixMs>) -> anyhow::Result<(NewKey, String)> {
+    if name.chars().count() > 100 || name.chars().any(char::is_control) {
+        bail!("--name must have at most 100 characters and no control characters");
+    }
+    let mut secret = [0u8; 32];
+    let mut id = [0u8; 6];
+    for bytes in [&mut secret[..], &mut id[..]] {
+        getrandom::fill(bytes).map_err(|e| anyhow::anyhow!("the system gives no random bytes: {e}"))?;
+    }
+    let key = format!("pm-{}", hex(&secret));
+    let mut kept: Vec<Scope> = scopes.iter().map(|s| s.scope()).collect();
+    kept.dedup();
+    let new = NewKey {
+        id: KeyId::new(format!("key_{}", hex(&id))),
+        hash: Sha256::digest(key.as_bytes()).into(),
+        name: name.to_owned(),
+        scopes: kept,
+        expires,
+    };
+    Ok((new, key))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn created(new: &NewKey, key: &str, is_json: bool) -> String {
+    if is_json {
+        let scopes: Vec<_> = new.scopes.iter().map(|s| s.as_str()).collect();
+        return json!({"id": new.id, "key": key, "name": new.name, "scopes": scopes, "expires": new.expires.map(time)})
+            .to_string();
+    }
+    format!("{key}\n\nid {}; keep the key now: it is not stored and not shown again", new.id)
+}
+
+fn list(rows: &[KeyRow], is_json: bool, out: &mut dyn Write) -> std::io::Result<()> {
+    if is_json {
+        let rows: Vec<_> = rows.iter().map(row_json).collect();
+        return writeln!(out, "{:#}", Value::from(rows));
+    }
+    let cells = rows.iter().map(|row| {
+        let end = row.expires.map_or("never".to_owned(), time);
+        let revoked = row.revoked.map_or("-".to_owned(), time);
+        vec![row.id.to_string(), row.name.clone(), scopes(row), time(row.created), end, revoked]
+    });
+    write_table(&["id", "name", "scopes", "created", "expires", "revoked"], cells.collect(), out)
+}
+
+fn scopes(row: &KeyRow) -> String {
+    row.scopes.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(",")
+}
+
+fn row_json(row: &KeyRow) -> Value {
+    let scopes: Vec<_> = row.scopes.iter().map(|s| s.as_str()).collect();
+    json!({
+        "id": row.id,
+        "name": row.name,
+        "scopes": scopes,
+        "created": time(row.created),
+        "expires": row.expires.map(time),
+        "revoked": row.revoked.map(time),
+    })
+}
+
+/// In UTC, to the second.
+fn time(at: UnixMs) -> String {
+    Timestamp::from_second(at.0.div_euclid(1000)).map_or_else(|_| at.0.to_string(), |t| t.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_in(folder: &Path, command: Command, json: bool) -> anyhow::Result<String> {
+        let mut out = Vec::new();
+        let args = Args { command, config: None, store: Some(folder.join("s.db")), json };
+        execute(&args, &mut out).map(|()| String::from_utf8(out).unwrap())
+    }
+
+    fn create(name: &str) -> Command {
+        Command::Create { name: name.to_owned(), scopes: vec![KeyScope::Infer], expires_in_days: Some(30) }
+    }
+
+    #[test]
+    fn a_key_is_shown_once_and_only_its_hash_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let made: Value = serde_json::from_str(&run_in(folder.path(), create("app"), true).unwrap()).unwrap();
+        let key = made["key"].as_str().unwrap();
+        assert!(key.starts_with("pm-") && key.len() == 3 + 64, "{key}");
+        let listed = run_in(folder.path(), Command::List, true).unwrap();
+        assert!(listed.contains("app") && !listed.contains(key) && listed.contains("infer"), "{listed}");
+        let on_disk: Vec<u8> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .flat_map(|f| std::fs::read(f.unwrap().path()).unwrap())
+            .collect();
+        let holds = |needle: &[u8]| on_disk.windows(needle.len()).any(|w| w == needle);
+        assert!(!holds(&key.as_bytes()[3..]));
+        assert!(holds(&Sha256::digest(key.as_bytes())));
+    }
+
+    #[test]
+    fn keys_differ_and_a_revoked_one_shows_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = run_in(folder.path(), create("a"), false).unwrap();
+        let second = run_in(folder.path(), create("b"), false).unwrap();
+        assert_ne!(first.lines().next(), second.lines().next());
+        let rows: Value = serde_json::from_str(&run_in(folder.path(), Command::List, true).unwrap()).unwrap();
+        let id = rows[0]["id"].as_str().unwrap().to_owned();
+        let revoke = || Command::Revoke { id: id.clone() };
+        assert!(run_in(folder.path(), revoke(), false).unwrap().contains(&id));
+        assert!(run_in(folder.path(), revoke(), false).unwrap_err().to_string().contains("no key"));
+        let rows: Value = serde_json::from_str(&run_in(folder.path(), Command::List, true).unwrap()).unwrap();
+        assert!(rows[0]["revoked"].is_string() && rows[1]["revoked"].is_null(), "{rows}");
+    }
+
+    #[test]
+    fn the_store_is_found_through_a_configuration_without_its_secrets() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("p.toml");
+        std::fs::write(
+            &file,
+            "schema_version = 1\n[store]\nurl = \"sqlite:x.db\"\n[providers.openai]\nformat = \"openai\"\n",
+        )
+        .unwrap();
+        let args = Args { command: create("a"), config: Some(file), store: None, json: false };
+        execute(&args, &mut Vec::new()).unwrap();
+        assert!(folder.path().join("x.db").exists());
+    }
+
+    #[test]
+    fn listing_makes_no_store() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(run_in(folder.path(), Command::List, false).unwrap_err().to_string().contains("no store"));
+        assert!(!folder.path().join("s.db").exists());
+    }
+}

@@ -1,0 +1,203 @@
+//! `[providers.ID]`: formats, addresses, keys and headers.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+
+use super::Check;
+use crate::config::raw::RawProvider;
+use crate::config::read::{At, Place};
+use crate::config::settings::{ProviderFormat, ProviderSettings};
+use crate::config::vendors::{Vendor, vendor, vendor_at};
+use crate::domain::ProviderId;
+
+/// A provider as far as its entry is sound.
+pub(super) struct Provider {
+    /// Whose API it is, when that is known; an entry at fault may still tell it.
+    pub(super) vendor: Option<&'static Vendor>,
+    /// Whether its format and address are sound; if not, it may be any vendor's.
+    pub(super) is_placed: bool,
+    settings: Option<ProviderSettings>,
+}
+
+/// All declared providers, those at fault too.
+pub(super) struct Providers(BTreeMap<String, Provider>);
+
+impl Providers {
+    pub(super) fn get(&self, id: &str) -> Option<&Provider> {
+        self.0.get(id)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    pub(super) fn into_settings(self) -> Vec<ProviderSettings> {
+        self.0.into_values().filter_map(|p| p.settings).collect()
+    }
+}
+
+/// Headers that the client itself sets.
+const RESERVED: [&str; 8] = [
+    "authorization",
+    "x-api-key",
+    "host",
+    "content-length",
+    "content-type",
+    "transfer-encoding",
+    "connection",
+    "accept-encoding",
+];
+
+impl Check<'_> {
+    pub(super) fn providers(&self, raw: &[RawProvider]) -> Providers {
+        let place = Place::absent("providers");
+        if raw.is_empty() && !self.source.has_fault_at("providers") {
+            self.source.fault(
+                &place,
+                "there is no provider; add one, for example `[providers.openai]` with `format = \"openai\"`",
+            );
+        }
+        Providers(raw.iter().map(|p| (p.id.clone(), self.provider(p))).collect())
+    }
+
+    fn provider(&self, raw: &RawProvider) -> Provider {
+        self.provider_id(raw);
+        let format = self.format(raw);
+        let base_url = format.and_then(|format| self.base_url(raw, format));
+        let vendor = match format {
+            Some(ProviderFormat::OpenAi) => vendor("openai"),
+            Some(ProviderFormat::Anthropic) => vendor("anthropic"),
+            _ => base_url.as_deref().and_then(vendor_at),
+        };
+        let api_key = self.api_key(raw, vendor.filter(|v| base_url.as_deref() == Some(v.base_url)));
+        let headers = self.headers(&raw.headers);
+        let is_placed = base_url.is_some();
+        let settings = format.zip(base_url).map(|(format, base_url)| ProviderSettings {
+            id: ProviderId::from(raw.id.as_str()),
+            format,
+            base_url,
+            api_key,
+            headers,
+        });
+        Provider { vendor, is_placed, settings }
+    }
+
+    fn provider_id(&self, raw: &RawProvider) {
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if raw.id.is_empty() || raw.id.len() > 64 || !raw.id.chars().all(good) {
+            self.source.fault(
+                &raw.place,
+                "a provider's id has 1 to 64 letters, digits, `-`, `_` or `.`; rename this one",
+            );
+        }
+    }
+
+    fn format(&self, raw: &RawProvider) -> Option<ProviderFormat> {
+        let advice =
+            "write `format = \"openai\"`, `\"anthropic\"`, or `\"openai-compatible\"` with its `base_url`";
+        let format = self.required(raw.format.as_ref(), &raw.place, "format", advice)?;
+        match format.value.as_str() {
+            "openai" => Some(ProviderFormat::OpenAi),
+            "openai-compatible" => Some(ProviderFormat::OpenAiCompatible),
+            "anthropic" => Some(ProviderFormat::Anthropic),
+            planned @ ("gemini" | "cohere") => {
+                let id = if planned == "gemini" { "google" } else { planned };
+                let at = vendor(id).map_or("", |v| v.base_url);
+                let message = format!(
+                    "{planned:?} is not supported in this version; the vendor's compatible API is: \
+                     `format = \"openai-compatible\"`, `base_url = \"{at}\"`"
+                );
+                self.source.fault(&format.place, message);
+                None
+            }
+            other => {
+                self.unknown_word(format, other, &["openai", "openai-compatible", "anthropic"]);
+                None
+            }
+        }
+    }
+
+    fn base_url(&self, raw: &RawProvider, format: ProviderFormat) -> Option<String> {
+        let default = match format {
+            ProviderFormat::OpenAi => vendor("openai"),
+            ProviderFormat::Anthropic => vendor("anthropic"),
+            ProviderFormat::OpenAiCompatible => {
+                vendor(&raw.id).filter(|v| v.format == ProviderFormat::OpenAiCompatible)
+            }
+        };
+        if let (None, Some(v)) = (&raw.base_url, default)
+            && !self.source.has_fault_at(&raw.place.join("base_url").path)
+        {
+            return Some(v.base_url.to_owned());
+        }
+        let advice = "write where the server is, for example `base_url = \"http://127.0.0.1:11434/v1\"`";
+        let url = self.required(raw.base_url.as_ref(), &raw.place, "base_url", advice)?;
+        match http_url(&url.value) {
+            Ok(clean) => Some(clean),
+            Err(why) => {
+                self.source.fault(&url.place, format!("{:?} {why}", url.value));
+                None
+            }
+        }
+    }
+
+    /// The key; a vendor's own API wants one, so there its customary variable is read when none is named.
+    fn api_key(&self, raw: &RawProvider, vendors_own: Option<&Vendor>) -> Option<SecretString> {
+        let place = raw.place.join("api_key_env");
+        let named = raw.api_key_env.clone();
+        let bad = named.is_none() && self.source.has_fault_at(&place.path);
+        let custom = vendors_own.filter(|_| !bad).map(|v| At { value: v.key_env.to_owned(), place });
+        let variable = named.or(custom)?;
+        let key = self.secret(&variable.value);
+        if key.is_none() {
+            let message = format!(
+                "the environment variable {} is not set; export it, or remove the provider",
+                variable.value
+            );
+            self.source.fault(&variable.place, message);
+        }
+        key.map(SecretString::from)
+    }
+
+    fn headers(&self, raw: &[(String, At<String>)]) -> Vec<(String, String)> {
+        let mut headers = Vec::new();
+        for (name, value) in raw {
+            let lower = name.to_ascii_lowercase();
+            if http::HeaderName::try_from(&lower).is_err() {
+                self.source.fault(&value.place, "is no header name; use letters, digits and `-`");
+            } else if RESERVED.contains(&lower.as_str()) {
+                self.source.fault(&value.place, "is set by the client itself; keys go through `api_key_env`");
+            } else if http::HeaderValue::try_from(&value.value).is_err() {
+                self.source.fault(&value.place, "the value holds characters that no header may hold");
+            } else if headers.iter().any(|(known, _)| *known == lower) {
+                self.source.fault(&value.place, "stands twice; remove one");
+            } else {
+                headers.push((lower, value.value.clone()));
+            }
+        }
+        headers
+    }
+}
+
+/// The address without a slash at its end.
+fn http_url(text: &str) -> Result<String, &'static str> {
+    let uri: http::Uri = text.parse().map_err(|_| "is no URL; write for example \"https://host/v1\"")?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err("must start with http:// or https://");
+    }
+    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+    if authority.contains('@') {
+        return Err("holds credentials; keys go through `api_key_env`");
+    }
+    if uri.host().is_none_or(str::is_empty) {
+        return Err("names no host");
+    }
+    if uri.query().is_some() || text.contains('#') {
+        return Err("must end with its path: remove the part from `?` or `#` on");
+    }
+    if authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']') && uri.port_u16().is_none()) {
+        return Err("has a port that is none");
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}

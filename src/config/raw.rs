@@ -1,0 +1,301 @@
+//! The file as written: every key that there is, with its line, not yet checked against the others.
+
+use super::read::{At, Place, Section};
+
+/// The longest time that any key takes: one day.
+const DAY_MS: u64 = 86_400_000;
+
+/// The file.
+pub(super) struct RawConfig {
+    pub(super) schema_version: Option<At<u64>>,
+    pub(super) server: RawServer,
+    pub(super) store: RawStore,
+    pub(super) embedder: RawEmbedder,
+    pub(super) learning: RawLearning,
+    pub(super) providers: Vec<RawProvider>,
+    pub(super) models: Vec<RawModel>,
+    pub(super) routes: Vec<RawRoute>,
+}
+
+impl RawConfig {
+    pub(super) fn read(root: &mut Section<'_>) -> Self {
+        root.unsupported("experiments", "remove the section; use a route's `strategy` meanwhile");
+        let raw = Self {
+            schema_version: root.whole("schema_version", 0, u64::MAX),
+            server: RawServer::read(root.section("server")),
+            store: RawStore::read(root.section("store")),
+            embedder: RawEmbedder::read(root.section("embedder")),
+            learning: RawLearning::read(root.section("learning")),
+            providers: root.named_sections("providers").into_iter().map(RawProvider::read).collect(),
+            models: root.named_sections("models").into_iter().map(RawModel::read).collect(),
+            routes: root.named_sections("routes").into_iter().map(RawRoute::read).collect(),
+        };
+        root.finish();
+        raw
+    }
+}
+
+pub(super) struct RawServer {
+    pub(super) listen: Option<At<String>>,
+    pub(super) max_body_bytes: Option<At<u64>>,
+    pub(super) max_connections: Option<At<u64>>,
+    pub(super) shutdown_grace_ms: Option<At<u64>>,
+}
+
+impl RawServer {
+    fn read(mut keys: Section<'_>) -> Self {
+        let raw = Self {
+            listen: keys.text("listen"),
+            max_body_bytes: keys.whole("max_body_bytes", 1024, 1 << 30),
+            max_connections: keys.whole("max_connections", 1, 1_000_000),
+            shutdown_grace_ms: keys.whole("shutdown_grace_ms", 0, DAY_MS),
+        };
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawStore {
+    pub(super) url: Option<At<String>>,
+    pub(super) store_prompts: Option<At<String>>,
+}
+
+impl RawStore {
+    pub(super) fn read(mut keys: Section<'_>) -> Self {
+        keys.misplaced("path", "unknown key; write the path as `url = \"sqlite:PATH\"`");
+        let raw = Self { url: keys.text("url"), store_prompts: keys.text("store_prompts") };
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawEmbedder {
+    pub(super) kind: Option<At<String>>,
+    pub(super) weights: Option<At<String>>,
+    pub(super) deadline_ms: Option<At<u64>>,
+    pub(super) threads: Option<At<u64>>,
+    pub(super) max_tokens: Option<At<u64>>,
+    pub(super) queue: Option<At<u64>>,
+    pub(super) cache_entries: Option<At<u64>>,
+}
+
+impl RawEmbedder {
+    fn read(mut keys: Section<'_>) -> Self {
+        let raw = Self {
+            kind: keys.text("kind"),
+            weights: keys.text("weights"),
+            deadline_ms: keys.whole("deadline_ms", 1, 60_000),
+            threads: keys.whole("threads", 1, 256),
+            max_tokens: keys.whole("max_tokens", 16, 512),
+            queue: keys.whole("queue", 1, 100_000),
+            cache_entries: keys.whole("cache_entries", 0, 10_000_000),
+        };
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawLearning {
+    pub(super) publish_every_events: Option<At<u64>>,
+    pub(super) publish_within_ms: Option<At<u64>>,
+    pub(super) checkpoint_every_events: Option<At<u64>>,
+}
+
+impl RawLearning {
+    fn read(mut keys: Section<'_>) -> Self {
+        let raw = Self {
+            publish_every_events: keys.whole("publish_every_events", 1, 1_000_000),
+            publish_within_ms: keys.whole("publish_within_ms", 1, DAY_MS),
+            checkpoint_every_events: keys.whole("checkpoint_every_events", 1, 10_000_000),
+        };
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawProvider {
+    pub(super) id: String,
+    pub(super) place: Place,
+    pub(super) format: Option<At<String>>,
+    pub(super) base_url: Option<At<String>>,
+    pub(super) api_key_env: Option<At<String>>,
+    pub(super) headers: Vec<(String, At<String>)>,
+}
+
+impl RawProvider {
+    fn read((id, mut keys): (String, Section<'_>)) -> Self {
+        keys.misplaced(
+            "api_key",
+            "keys are never written in this file; put it into an environment variable and name that in `api_key_env`",
+        );
+        let raw = Self {
+            id,
+            place: keys.place().clone(),
+            format: keys.text("format"),
+            base_url: keys.text("base_url"),
+            api_key_env: keys.text("api_key_env"),
+            headers: keys.named_texts("headers"),
+        };
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawPrice {
+    pub(super) place: Place,
+    pub(super) input: Option<At<f64>>,
+    pub(super) output: Option<At<f64>>,
+    pub(super) cached_input: Option<At<f64>>,
+}
+
+impl RawPrice {
+    fn read(mut keys: Section<'_>) -> Option<Self> {
+        let raw = keys.is_present().then(|| Self {
+            place: keys.place().clone(),
+            input: keys.number("input"),
+            output: keys.number("output"),
+            cached_input: keys.number("cached_input"),
+        });
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawModel {
+    pub(super) id: String,
+    pub(super) place: Place,
+    pub(super) provider: Option<At<String>>,
+    pub(super) model: Option<At<String>>,
+    pub(super) price: Option<RawPrice>,
+    pub(super) context_window: Option<At<u64>>,
+    pub(super) max_output: Option<At<u64>>,
+    pub(super) capabilities: Option<At<Vec<At<String>>>>,
+}
+
+impl RawModel {
+    fn read((id, mut keys): (String, Section<'_>)) -> Self {
+        let raw = Self {
+            id,
+            place: keys.place().clone(),
+            provider: keys.text("provider"),
+            model: keys.text("model"),
+            price: RawPrice::read(keys.section("price")),
+            context_window: keys.whole("context_window", 1, u64::from(u32::MAX)),
+            max_output: keys.whole("max_output", 1, u64::from(u32::MAX)),
+            capabilities: keys.texts("capabilities"),
+        };
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawWeights {
+    pub(super) place: Place,
+    pub(super) quality: Option<At<f64>>,
+    pub(super) cost: Option<At<f64>>,
+    pub(super) latency: Option<At<f64>>,
+}
+
+impl RawWeights {
+    fn read(mut keys: Section<'_>) -> Option<Self> {
+        let raw = keys.is_present().then(|| Self {
+            place: keys.place().clone(),
+            quality: keys.number("quality"),
+            cost: keys.number("cost"),
+            latency: keys.number("latency"),
+        });
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawValue {
+    pub(super) place: Place,
+    pub(super) quality_usd: Option<At<f64>>,
+    pub(super) second_usd: Option<At<f64>>,
+}
+
+impl RawValue {
+    fn read(mut keys: Section<'_>) -> Option<Self> {
+        let raw = keys.is_present().then(|| Self {
+            place: keys.place().clone(),
+            quality_usd: keys.number("quality_usd"),
+            second_usd: keys.number("second_usd"),
+        });
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawExploration {
+    pub(super) max_expected_loss: Option<At<f64>>,
+    pub(super) floor: Option<At<f64>>,
+}
+
+impl RawExploration {
+    fn read(mut keys: Section<'_>) -> Self {
+        let raw = Self { max_expected_loss: keys.number("max_expected_loss"), floor: keys.number("floor") };
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawTimeouts {
+    pub(super) connect_ms: Option<At<u64>>,
+    pub(super) first_byte_ms: Option<At<u64>>,
+    pub(super) idle_ms: Option<At<u64>>,
+    pub(super) total_ms: Option<At<u64>>,
+}
+
+impl RawTimeouts {
+    fn read(mut keys: Section<'_>) -> Self {
+        let raw = Self {
+            connect_ms: keys.whole("connect_ms", 1, DAY_MS),
+            first_byte_ms: keys.whole("first_byte_ms", 1, DAY_MS),
+            idle_ms: keys.whole("idle_ms", 1, DAY_MS),
+            total_ms: keys.whole("total_ms", 1, DAY_MS),
+        };
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawRoute {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) models: Option<At<Vec<At<String>>>>,
+    pub(super) default: Option<At<String>>,
+    pub(super) strategy: Option<At<String>>,
+    pub(super) shares: Vec<(String, At<f64>)>,
+    pub(super) weights: Option<RawWeights>,
+    pub(super) value: Option<RawValue>,
+    pub(super) max_cost_usd: Option<At<f64>>,
+    pub(super) max_latency_ms: Option<At<f64>>,
+    pub(super) min_quality: Option<At<f64>>,
+    pub(super) exploration: RawExploration,
+    pub(super) timeouts: RawTimeouts,
+}
+
+impl RawRoute {
+    fn read((name, mut keys): (String, Section<'_>)) -> Self {
+        keys.unsupported("rules", "remove the rules; make a route of its own for each group of callers");
+        keys.unsupported("budget", "remove it; `max_cost_usd` bounds the expected cost of each call");
+        let raw = Self {
+            name,
+            place: keys.place().clone(),
+            models: keys.texts("models"),
+            default: keys.text("default"),
+            strategy: keys.text("strategy"),
+            shares: keys.named_numbers("shares"),
+            weights: RawWeights::read(keys.section("weights")),
+            value: RawValue::read(keys.section("value")),
+            max_cost_usd: keys.number("max_cost_usd"),
+            max_latency_ms: keys.number("max_latency_ms"),
+            min_quality: keys.number("min_quality"),
+            exploration: RawExploration::read(keys.section("exploration")),
+            timeouts: RawTimeouts::read(keys.section("timeouts")),
+        };
+        keys.finish();
+        raw
+    }
+}

@@ -1,0 +1,209 @@
+//! What a configuration comes to when it has no fault. Nothing in here needs another check.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::domain::{ArmId, Catalog, ProviderId};
+use crate::routing::Route;
+
+/// Everything that the service is started from.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The listener and its bounds.
+    pub server: ServerSettings,
+    /// Where the log lies and what of a prompt it keeps.
+    pub store: StoreSettings,
+    /// The local encoder.
+    pub embedder: EmbedderSettings,
+    /// When what was learned is published and saved.
+    pub learning: LearningSettings,
+    /// Upstream accounts and servers, sorted by id, at least one.
+    pub providers: Vec<ProviderSettings>,
+    /// All arms; each one's provider is in `providers`.
+    pub catalog: Catalog,
+    /// Who says what each arm costs.
+    pub prices_from: BTreeMap<ArmId, PriceSource>,
+    /// All routes, sorted by name, at least one; each one's arms are in `catalog`.
+    pub routes: Vec<Route>,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Where to listen; beyond loopback only with client keys.
+    pub listen: SocketAddr,
+    /// Longest request body.
+    pub max_body_bytes: usize,
+    /// Requests in flight at one time; more are shed with 429.
+    pub max_connections: usize,
+    /// How long a stop waits for requests in flight.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            max_body_bytes: 8 << 20,
+            max_connections: 1024,
+            shutdown_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How much of a prompt the log keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StorePrompts {
+    /// Nothing but the features.
+    #[default]
+    None,
+    /// The first 200 characters of the last user message.
+    Preview,
+    /// The last user message.
+    Full,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The SQLite file; a relative path in a file counts from that file's folder.
+    pub path: PathBuf,
+    /// How much of a prompt is kept.
+    pub store_prompts: StorePrompts,
+}
+
+/// The store's file when nothing else is said.
+pub const DEFAULT_STORE_FILE: &str = "pointsman.db";
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { path: PathBuf::from(DEFAULT_STORE_FILE), store_prompts: StorePrompts::None }
+    }
+}
+
+/// Where the encoder's weights come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum EmbedderWeights {
+    /// Those inside the binary.
+    #[default]
+    BuiltIn,
+    /// A folder with the same files.
+    Folder(PathBuf),
+}
+
+/// `[embedder]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EmbedderSettings {
+    /// Where the weights come from.
+    pub weights: EmbedderWeights,
+    /// How long a request waits for its vector before the route's default serves it.
+    pub deadline: Duration,
+    /// Encoder threads, at least 1.
+    pub threads: usize,
+    /// Longest text that is read.
+    pub max_tokens: usize,
+    /// Texts that may wait; more are refused and served by the route's default.
+    pub queue: usize,
+    /// Vectors kept for texts that come again.
+    pub cache_entries: u64,
+}
+
+impl Default for EmbedderSettings {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            weights: EmbedderWeights::BuiltIn,
+            deadline: Duration::from_millis(500),
+            threads: cores.div_ceil(2).clamp(1, 8),
+            max_tokens: 128,
+            queue: 256,
+            cache_entries: 10_000,
+        }
+    }
+}
+
+/// `[learning]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LearningSettings {
+    /// A new snapshot after so many events,
+    pub publish_every_events: u64,
+    /// or after this time when fewer came.
+    pub publish_within: Duration,
+    /// A checkpoint after so many events, and at the stop.
+    pub checkpoint_every_events: u64,
+}
+
+impl Default for LearningSettings {
+    fn default() -> Self {
+        Self {
+            publish_every_events: 32,
+            publish_within: Duration::from_millis(200),
+            checkpoint_every_events: 1000,
+        }
+    }
+}
+
+/// Which wire format a provider speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProviderFormat {
+    /// OpenAI itself.
+    OpenAi,
+    /// Chat completions as vLLM, Ollama, OpenRouter, Mistral, Groq and others serve them.
+    OpenAiCompatible,
+    /// Anthropic's messages.
+    Anthropic,
+}
+
+impl ProviderFormat {
+    /// The name used in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::OpenAiCompatible => "openai-compatible",
+            Self::Anthropic => "anthropic",
+        }
+    }
+}
+
+/// `[providers.ID]`
+#[derive(Clone)]
+pub struct ProviderSettings {
+    /// Its id.
+    pub id: ProviderId,
+    /// What it speaks.
+    pub format: ProviderFormat,
+    /// Up to and including the version, for example `https://api.openai.com/v1`; never with a slash at the end.
+    pub base_url: String,
+    /// The key, read from the environment; `None`: the server wants none.
+    pub api_key: Option<SecretString>,
+    /// Sent with each call, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Header values may hold secrets, so only their names are shown.
+impl fmt::Debug for ProviderSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("ProviderSettings")
+            .field("id", &self.id)
+            .field("format", &self.format)
+            .field("base_url", &self.base_url)
+            .field("has_key", &self.api_key.is_some())
+            .field("headers", &names)
+            .finish()
+    }
+}
+
+/// Who says what an arm costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PriceSource {
+    /// The built-in catalog.
+    Catalog,
+    /// The configuration.
+    Config,
+}

@@ -1,0 +1,154 @@
+//! Headers in and out.
+
+use std::collections::BTreeMap;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use uuid::Uuid;
+
+use super::error::HttpError;
+use super::{Api, auth};
+use crate::domain::{UnixMs, Weights};
+use crate::service::{Caller, Head};
+use crate::telemetry::RequestEnd;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Who keeps a conversation together, first wins.
+const SESSION_HEADERS: &[&str] = &["x-session-id", "x-claude-code-session-id", "x-session-affinity"];
+const LONGEST_REQUEST_ID: usize = 128;
+/// Paths whose answers are counted.
+const COUNTED: &[&str] = &["/v1/chat/completions", "/v1/route"];
+
+/// Gives every answer an `x-request-id` (the client's own when it is sane, else a new one) and counts it.
+pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let given = request.headers().get(REQUEST_ID).filter(|v| is_sane(v)).cloned();
+    let id = given.or_else(|| HeaderValue::from_str(&Uuid::now_v7().to_string()).ok());
+    let counted = COUNTED.contains(&request.uri().path());
+    let mut response = next.run(request).await;
+    if let Some(id) = id {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if counted {
+        let head = response.extensions().get::<Head>();
+        api.service.metrics.request(&RequestEnd {
+            route: head.map(|h| h.route.as_str()),
+            decided: head.map(|h| (h.strategy, h.reason)),
+            status: response.status().as_u16(),
+            took: started.elapsed(),
+        });
+    }
+    response
+}
+
+fn is_sane(id: &HeaderValue) -> bool {
+    let bytes = id.as_bytes();
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_.:/".contains(b);
+    !bytes.is_empty() && bytes.len() <= LONGEST_REQUEST_ID && bytes.iter().all(plain)
+}
+
+/// Now, for the expiry of keys.
+pub(super) fn now() -> UnixMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Reads what a client says of itself in headers.
+///
+/// # Errors
+/// When `x-pointsman-weights`, `x-pointsman-max-cost-usd` or `x-pointsman-tags` cannot be read.
+pub(super) fn caller(headers: &HeaderMap, key: &auth::Caller) -> Result<Caller, HttpError> {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    Ok(Caller {
+        key: key.0.clone(),
+        session: SESSION_HEADERS.iter().find_map(|name| text(name)).map(str::to_owned),
+        weights: text("x-pointsman-weights").map(weights).transpose()?,
+        max_cost_usd: text("x-pointsman-max-cost-usd").map(max_cost).transpose()?,
+        tags: text("x-pointsman-tags").map(tags).transpose()?.unwrap_or_default(),
+    })
+}
+
+fn weights(text: &str) -> Result<Weights, HttpError> {
+    const MUST: &str = "must look like quality=0.7,cost=0.2,latency=0.1";
+    let fault = |why: String| HttpError::invalid_field("x-pointsman-weights", why);
+    let (mut quality, mut cost, mut latency) = (0.0, 0.0, 0.0);
+    for (name, value) in pairs(text).ok_or_else(|| fault(MUST.into()))? {
+        let number: f64 = value.parse().map_err(|_| fault(format!("{MUST}: {value:?} is not a number")))?;
+        match name {
+            "quality" => quality = number,
+            "cost" => cost = number,
+            "latency" => latency = number,
+            other => return Err(fault(format!("{MUST}: there is no weight {other:?}"))),
+        }
+    }
+    Weights::new(quality, cost, latency)
+        .map_err(|e| fault(format!("{} must be {}, got {}", e.field, e.must, e.got)))
+}
+
+fn max_cost(text: &str) -> Result<f64, HttpError> {
+    text.trim().parse().map_err(|_| {
+        HttpError::invalid_field("x-pointsman-max-cost-usd", format!("must be a number of USD, got {text:?}"))
+    })
+}
+
+fn tags(text: &str) -> Result<BTreeMap<String, String>, HttpError> {
+    let found = pairs(text).ok_or_else(|| {
+        HttpError::invalid_field("x-pointsman-tags", "must look like feature=search,team=core".into())
+    })?;
+    Ok(found.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+}
+
+/// `a=1,b=2`; `None` when a part has no `=`.
+fn pairs(text: &str) -> Option<Vec<(&str, &str)>> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .map(|part| part.split_once('=').map(|(k, v)| (k.trim(), v.trim())))
+        .collect()
+}
+
+/// Writes what every answer says about its decision.
+pub(super) fn put(head: &Head, response: &mut Response) {
+    response.extensions_mut().insert(head.clone());
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set("x-pointsman-decision-id", &head.decision.to_string());
+    set("x-pointsman-model", head.model.as_str());
+    set("x-pointsman-route", head.route.as_str());
+    set("x-pointsman-strategy", head.strategy.as_str());
+    set("x-pointsman-policy", head.policy.as_str());
+    set("x-pointsman-reason", head.reason.as_str());
+    set("x-pointsman-attempts", &head.attempts.to_string());
+    if let Some(cost) = head.cost_usd {
+        set("x-pointsman-cost-usd", &format!("{cost}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_read_or_refused_by_name() {
+        let w = weights("quality=0.5, cost=0.5").unwrap();
+        assert_eq!((w.quality(), w.cost(), w.latency()), (0.5, 0.5, 0.0));
+        for bad in ["0.7", "quality=x", "speed=1", "cost=1", "quality=NaN"] {
+            assert!(weights(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_a_sane_request_id_is_taken_over() {
+        assert!(is_sane(&HeaderValue::from_static("req-1.A:b/c_d")));
+        assert!(!is_sane(&HeaderValue::from_static("")));
+        assert!(!is_sane(&HeaderValue::from_static("a b")));
+        assert!(!is_sane(&HeaderValue::from_str(&"x".repeat(129)).unwrap()));
+    }
+}

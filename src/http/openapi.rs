@@ -1,0 +1,294 @@
+//! The document of this API, generated from the handlers and the shapes below; a golden test keeps it. The shapes are for readers
+//! only: requests are read by `wire`, which keeps fields that no schema names.
+
+#![expect(dead_code, reason = "the types here exist for their schemas; nothing constructs them")]
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+/// An OpenAI chat completion request; unknown fields pass through to a provider of the same format.
+#[derive(ToSchema)]
+#[schema(as = ChatRequest)]
+pub(super) struct ChatRequestBody {
+    /// A route (`auto`, also `auto:best`, `auto:cheap`, `auto:fast`) or a model.
+    #[schema(example = "auto")]
+    model: String,
+    /// The conversation; contents are texts or lists of parts.
+    #[schema(min_items = 1)]
+    messages: Vec<Message>,
+    /// Server-sent events instead of one body.
+    #[schema(nullable)]
+    stream: Option<bool>,
+    /// Models to try, in order, when the chosen one fails.
+    #[schema(nullable)]
+    models: Option<Vec<String>>,
+    /// What this request wants of the router; removed before the call is forwarded.
+    #[schema(nullable)]
+    pointsman: Option<Extension>,
+}
+
+/// One message.
+#[derive(ToSchema)]
+struct Message {
+    /// `system`, `developer`, `user`, `assistant` or `tool`.
+    role: String,
+    /// A text or a list of parts.
+    #[schema(nullable, value_type = Option<Object>)]
+    content: Option<serde_json::Value>,
+}
+
+/// The request extension.
+#[derive(ToSchema)]
+struct Extension {
+    /// How much each counts; scaled to a sum of 1.
+    weights: Option<WeightsBody>,
+    /// The same in dollars; instead of `weights`.
+    value: Option<ValueBody>,
+    /// Highest expected cost of the call.
+    #[schema(exclusive_minimum = 0)]
+    max_cost_usd: Option<f64>,
+    /// Highest p95 of the total latency.
+    #[schema(exclusive_minimum = 0)]
+    max_latency_ms: Option<f64>,
+    /// Lowest expected quality, met with one standard deviation to spare.
+    #[schema(minimum = 0, maximum = 1)]
+    min_quality: Option<f64>,
+    /// Patterns of models that may serve, for example `openai/*`.
+    models: Option<Vec<String>>,
+    /// The conversation.
+    session_id: Option<String>,
+    /// The caller's user.
+    user: Option<String>,
+    /// For reports and rules.
+    tags: Option<std::collections::BTreeMap<String, String>>,
+    /// Answer the decision only, log nothing.
+    dry_run: Option<bool>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = Weights)]
+struct WeightsBody {
+    #[schema(minimum = 0)]
+    quality: f64,
+    #[schema(minimum = 0)]
+    cost: f64,
+    #[schema(minimum = 0)]
+    latency: f64,
+}
+
+#[derive(ToSchema)]
+#[schema(as = Value)]
+struct ValueBody {
+    /// What a perfect answer is worth over a useless one, USD.
+    #[schema(exclusive_minimum = 0)]
+    quality_usd: f64,
+    /// What a second of waiting costs, USD.
+    #[schema(minimum = 0)]
+    second_usd: f64,
+}
+
+/// An OpenAI chat completion, as the provider gave it.
+#[derive(ToSchema)]
+pub(super) struct ChatCompletion {
+    /// Accepted wherever a decision id is.
+    id: String,
+    /// `chat.completion`.
+    object: String,
+    /// The provider's own model name.
+    model: String,
+    choices: Vec<serde_json::Map<String, serde_json::Value>>,
+    usage: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// The choice and the ranking.
+#[derive(ToSchema)]
+pub(super) struct RouteAnswer {
+    decision_id: String,
+    /// The drawn model.
+    model: String,
+    /// `greedy`, `explore`, `explicit` or `default`.
+    reason: String,
+    policy: String,
+    /// The probability with which it was drawn.
+    #[schema(minimum = 0, maximum = 1)]
+    propensity: f64,
+    /// `minilm`, or `none` when the strategy does not read the prompt.
+    embedder: String,
+    /// Best utility first; empty for strategies that estimate nothing.
+    ranking: Vec<RankedModel>,
+    excluded: Vec<ExcludedModel>,
+}
+
+#[derive(ToSchema)]
+struct RankedModel {
+    model: String,
+    quality: Mean,
+    cost_usd: f64,
+    latency_ms: Quantiles,
+    utility: f64,
+    propensity: f64,
+}
+
+#[derive(ToSchema)]
+struct Mean {
+    mean: f64,
+    sd: f64,
+}
+
+#[derive(ToSchema)]
+struct Quantiles {
+    p50: f64,
+    p95: f64,
+}
+
+#[derive(ToSchema)]
+struct ExcludedModel {
+    model: String,
+    /// The filter that took it out.
+    why: String,
+}
+
+/// The full explanation of a decision.
+#[derive(ToSchema)]
+pub(super) struct DecisionView {
+    /// Why, and what would have changed the choice.
+    explanation: serde_json::Map<String, serde_json::Value>,
+    ranking: Vec<RankedModel>,
+    excluded: Vec<ExcludedModel>,
+    /// As logged.
+    decision: serde_json::Map<String, serde_json::Value>,
+    /// What became of it.
+    completed: Option<serde_json::Map<String, serde_json::Value>>,
+    feedback: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// Routes and models.
+#[derive(ToSchema)]
+pub(super) struct ModelList {
+    /// `list`.
+    object: String,
+    data: Vec<Model>,
+}
+
+/// A route or a model.
+#[derive(ToSchema)]
+pub(super) struct Model {
+    id: String,
+    /// `model`.
+    object: String,
+    created: i64,
+    owned_by: String,
+    /// Models only.
+    context_length: Option<u32>,
+    /// Models only: USD per token, as texts.
+    pricing: Option<std::collections::BTreeMap<String, String>>,
+    /// What Pointsman adds.
+    pointsman: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Texts to embed.
+#[derive(ToSchema)]
+pub(super) struct EmbeddingsRequest {
+    #[schema(example = "pointsman/minilm")]
+    model: String,
+    /// A text, or a list of up to 256.
+    #[schema(value_type = Object)]
+    input: serde_json::Value,
+    /// `float` or `base64`.
+    encoding_format: Option<String>,
+}
+
+/// Vectors.
+#[derive(ToSchema)]
+pub(super) struct EmbeddingList {
+    /// `list`.
+    object: String,
+    data: Vec<serde_json::Map<String, serde_json::Value>>,
+    model: String,
+    usage: std::collections::BTreeMap<String, u64>,
+}
+
+/// One report, or `{"feedback": [..]}` with several.
+#[derive(ToSchema)]
+pub(super) struct FeedbackRequest {
+    /// A decision's id, or a completion's.
+    decision_id: String,
+    /// Which metric; the router learns from `quality`.
+    name: Option<String>,
+    /// A number between 0 and 1, or a boolean.
+    #[schema(value_type = Option<Object>)]
+    value: Option<serde_json::Value>,
+    /// `good_fit`, `underpowered`, `overprovisioned` or `failed`; enough without a value.
+    verdict: Option<String>,
+    /// `user`, `code`, `judge` or `implicit`.
+    source: Option<String>,
+    /// In (0, 1].
+    weight: Option<f64>,
+    comment: Option<String>,
+    /// The same key with another body is refused.
+    idempotency_key: Option<String>,
+    /// Tokens of a call that the caller made itself.
+    usage: Option<std::collections::BTreeMap<String, u32>>,
+    cost_usd: Option<f64>,
+    latency_ms: Option<f64>,
+    /// Why that call failed.
+    error: Option<String>,
+}
+
+/// The report is on disk.
+#[derive(ToSchema)]
+pub(super) struct FeedbackAnswer {
+    feedback_id: Option<String>,
+    applied: Option<bool>,
+    /// For a list: an answer or an error for each.
+    feedback: Option<Vec<serde_json::Map<String, serde_json::Value>>>,
+}
+
+/// OpenAI's error shape.
+#[derive(ToSchema)]
+pub(super) struct ErrorBody {
+    error: ErrorObject,
+}
+
+#[derive(ToSchema)]
+struct ErrorObject {
+    message: String,
+    r#type: String,
+    /// The field at fault.
+    param: Option<String>,
+    code: Option<String>,
+    /// `decision_id`, `attempts`, `retry_after_ms` where known.
+    metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+struct KeyScheme;
+
+impl Modify for KeyScheme {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        document.components.get_or_insert_default().add_security_scheme("key", scheme);
+    }
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Pointsman", description = "The learned LLM router", license(name = "Apache-2.0")),
+    paths(
+        super::chat::create, super::route::create, super::decisions::get, super::feedback::create, super::models::list,
+        super::models::get, super::embeddings::create,
+    ),
+    modifiers(&KeyScheme),
+    security((), ("key" = [])),
+)]
+struct Document;
+
+/// The document as JSON.
+pub fn document() -> String {
+    Document::openapi().to_pretty_json().unwrap_or_default()
+}
+
+pub(super) async fn get() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document()).into_response()
+}

@@ -1,0 +1,169 @@
+//! One HTTP client per provider: where calls go and what they carry.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
+use reqwest::redirect::Policy;
+use reqwest::{Response, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::body::{Body, Clock, MAX_ERROR_BODY};
+use super::settings::{Format, ProviderBuildError, ProviderSettings};
+use super::{Fault, ProviderError, retry_after};
+use crate::domain::ProviderId;
+use crate::wire::UpstreamError;
+
+/// Longest that a connection without a call stays open.
+const POOL_IDLE: Duration = Duration::from_secs(90);
+/// Idle connections kept per host.
+const POOL_SIZE: usize = 256;
+/// Largest head of an answer, in bytes of names and values.
+const MAX_HEAD: usize = 64 * 1024;
+/// The version of Anthropic's API that the translation is written for.
+const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
+
+/// A connection pool with fixed headers towards one base URL.
+#[derive(Debug)]
+pub(super) struct Client {
+    id: ProviderId,
+    http: reqwest::Client,
+    base_url: String,
+}
+
+impl Client {
+    /// # Errors
+    /// See [`super::build`].
+    pub(super) fn new(settings: &ProviderSettings) -> Result<Self, ProviderBuildError> {
+        let given = settings.base_url.as_deref().or(settings.format.default_base_url());
+        let base_url = check_url(given.ok_or(ProviderBuildError::MissingBaseUrl)?)?;
+        let mut builder = reqwest::Client::builder()
+            .default_headers(fixed_headers(settings)?)
+            .redirect(Policy::none())
+            .referer(false)
+            // Settings come from the configuration, so not from HTTP_PROXY and its like either.
+            .no_proxy()
+            // A lost connection is this call's failure; whether to ask again is decided above.
+            .retry(reqwest::retry::never())
+            .connect_timeout(settings.connect_timeout)
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_SIZE)
+            .tcp_nodelay(true)
+            .gzip(true);
+        if base_url.scheme() == "http" {
+            // Without TLS no roots are needed: a bare container has none, and reading them takes time.
+            builder = builder.tls_certs_only([]);
+        }
+        let http = builder.build().map_err(ProviderBuildError::Client)?;
+        let base_url = base_url.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { id: settings.id.clone(), http, base_url })
+    }
+
+    /// Which upstream this is.
+    pub(super) fn id(&self) -> &ProviderId {
+        &self.id
+    }
+
+    /// Posts a JSON body and waits for the head of a 2xx answer.
+    ///
+    /// # Errors
+    /// No connection, no head in time, another status.
+    pub(super) async fn post(&self, post: Post, clock: &Clock) -> Result<Response, ProviderError> {
+        let accept = if post.stream { "text/event-stream" } else { "application/json" };
+        let request = self
+            .http
+            .post(format!("{}/{}", self.base_url, post.path))
+            .header(ACCEPT, accept)
+            .body(post.body)
+            .send();
+        let response = clock.limit(request).await?.map_err(|e| of_send(&e))?;
+        check_head(&response)?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(read_failure(response, *clock).await)
+    }
+}
+
+/// One call.
+#[derive(Debug)]
+pub(super) struct Post {
+    /// Below the base URL, without a slash in front.
+    pub(super) path: &'static str,
+    /// JSON.
+    pub(super) body: Vec<u8>,
+    /// Whether an event stream is asked for.
+    pub(super) stream: bool,
+}
+
+fn of_send(error: &reqwest::Error) -> ProviderError {
+    if error.is_connect() || error.is_timeout() { ProviderError::Connect } else { ProviderError::Cut }
+}
+
+fn check_head(response: &Response) -> Result<(), ProviderError> {
+    let size: usize = response.headers().iter().map(|(n, v)| n.as_str().len() + v.len()).sum();
+    if size > MAX_HEAD {
+        let status = Some(response.status().as_u16());
+        return Err(ProviderError::Malformed { fault: Fault::TooLarge, status });
+    }
+    Ok(())
+}
+
+async fn read_failure(response: Response, clock: Clock) -> ProviderError {
+    let status = response.status().as_u16();
+    let wait = retry_after::read(response.headers(), Timestamp::now());
+    let body = Body::new(response, MAX_ERROR_BODY).read_error(clock).await;
+    ProviderError::of_status(status, wait, UpstreamError::read(&body).unwrap_or_default())
+}
+
+fn check_url(text: &str) -> Result<Url, ProviderBuildError> {
+    let bad =
+        || ProviderBuildError::BadBaseUrl { url: text.rsplit('@').next().unwrap_or_default().to_owned() };
+    let url = Url::parse(text).map_err(|_| bad())?;
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if is_plain { Ok(url) } else { Err(bad()) }
+}
+
+fn fixed_headers(settings: &ProviderSettings) -> Result<HeaderMap, ProviderBuildError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("pointsman/", env!("CARGO_PKG_VERSION"))));
+    for (name, value) in &settings.headers {
+        let bad = |why| ProviderBuildError::BadHeader { name: name.clone(), why };
+        let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("it is no header name"))?;
+        if ["host", "content-length", "transfer-encoding", "connection", "content-type"]
+            .contains(&header.as_str())
+        {
+            return Err(bad("it is set by the client itself"));
+        }
+        let mut value =
+            HeaderValue::from_str(value).map_err(|_| bad("its value holds forbidden characters"))?;
+        // It may be a key of a gateway in between.
+        value.set_sensitive(true);
+        headers.insert(header, value);
+    }
+    if settings.format == Format::Anthropic {
+        headers.entry("anthropic-version").or_insert(ANTHROPIC_VERSION);
+    }
+    if let Some(key) = &settings.api_key {
+        let (name, value) = key_header(settings.format, key)?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+fn key_header(format: Format, key: &SecretString) -> Result<(HeaderName, HeaderValue), ProviderBuildError> {
+    let key = key.expose_secret();
+    let (name, text) = match format {
+        Format::OpenAi | Format::OpenAiCompatible => (AUTHORIZATION, format!("Bearer {key}")),
+        Format::Anthropic => (HeaderName::from_static("x-api-key"), key.to_owned()),
+    };
+    let mut value = HeaderValue::from_str(&text).map_err(|_| ProviderBuildError::BadKey)?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}

@@ -1,0 +1,41 @@
+//! OpenAI, and everybody who speaks its format.
+
+use async_trait::async_trait;
+
+use super::body::{Body, Clock, MAX_BODY};
+use super::client::{Client, Post};
+use super::{Provider, ProviderCall, ProviderError, Reply, stream};
+use crate::domain::ProviderId;
+use crate::wire::chat::{OpenAiReader, read_completion};
+
+/// An upstream that speaks chat completions: bodies pass through.
+#[derive(Debug)]
+pub(super) struct OpenAi {
+    client: Client,
+}
+
+impl OpenAi {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl Provider for OpenAi {
+    async fn complete(&self, call: &ProviderCall) -> Result<Reply, ProviderError> {
+        let stream = call.request.stream();
+        let clock = Clock::start(call);
+        let post = Post { path: "chat/completions", body: call.request.openai_body(&call.model), stream };
+        let response = self.client.post(post, &clock).await?;
+        if stream {
+            return Ok(Reply::Stream(stream::read(response, OpenAiReader::default(), clock)?));
+        }
+        let body = Body::new(response, MAX_BODY).read_all(clock).await?;
+        let facts = read_completion(&body).map_err(ProviderError::of_answer)?;
+        Ok(Reply::Full { body, facts })
+    }
+
+    fn id(&self) -> &ProviderId {
+        self.client.id()
+    }
+}

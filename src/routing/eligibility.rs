@@ -1,0 +1,173 @@
+//! Which arms can serve a request at all. What an arm cannot do makes it ineligible; nothing is dropped silently.
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use crate::domain::{Arm, ArmId, Capability, EmptyArmSet, Excluded, Exclusion, Prompt};
+
+/// Token counts are estimates: an arm must have room for this much more than was counted.
+const TOKEN_MARGIN: f64 = 1.15;
+/// Room that every answer needs, in tokens.
+const LEAST_OUTPUT_TOKENS: u32 = 16;
+
+/// A caller's list of arm patterns, for example `openai/*`.
+#[derive(Debug, Clone)]
+pub struct ArmPatterns(GlobSet);
+
+/// A pattern that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("pattern {pattern:?} is not a glob: {message}")]
+pub struct PatternError {
+    /// Which.
+    pub pattern: String,
+    /// Why not.
+    pub message: String,
+}
+
+impl ArmPatterns {
+    /// # Errors
+    /// When a pattern is not a glob.
+    pub fn new(patterns: &[String]) -> Result<Self, PatternError> {
+        let fault = |pattern: &str, e: &globset::Error| PatternError {
+            pattern: pattern.to_owned(),
+            message: e.kind().to_string(),
+        };
+        let mut set = GlobSetBuilder::new();
+        for pattern in patterns {
+            let glob =
+                GlobBuilder::new(pattern).literal_separator(false).build().map_err(|e| fault(pattern, &e))?;
+            set.add(glob);
+        }
+        set.build().map(Self).map_err(|e| fault("", &e))
+    }
+
+    fn matches(&self, arm: &ArmId) -> bool {
+        self.0.is_match(arm.as_str())
+    }
+}
+
+/// Arms that can serve, sorted by id and never none, and those that cannot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Eligible<'a> {
+    /// Can serve.
+    pub arms: Vec<&'a Arm>,
+    /// Cannot, and why.
+    pub excluded: Vec<Excluded>,
+}
+
+/// Filters `candidates` (sorted by id). `healthy` says whether an arm's provider is in order; when none is, health is left out
+/// of account, for a call that may fail is better than none.
+///
+/// # Errors
+/// When no arm is left: the filter that took out the last.
+pub fn eligible<'a>(
+    candidates: &[&'a Arm],
+    prompt: &Prompt,
+    patterns: Option<&ArmPatterns>,
+    healthy: &dyn Fn(&ArmId) -> bool,
+) -> Result<Eligible<'a>, EmptyArmSet> {
+    let mut arms = Vec::with_capacity(candidates.len());
+    let mut excluded = Vec::new();
+    for arm in candidates {
+        match hindrance(arm, prompt, patterns) {
+            Some(why) => excluded.push(Excluded { arm: arm.id.clone(), why }),
+            None => arms.push(*arm),
+        }
+    }
+    if arms.is_empty() {
+        let filter =
+            excluded.iter().map(|e| e.why).max_by_key(|why| order(*why)).unwrap_or(Exclusion::CallerModels);
+        return Err(EmptyArmSet { filter, candidates: candidates.len() });
+    }
+    if arms.iter().any(|arm| healthy(&arm.id)) {
+        let (well, unwell): (Vec<_>, Vec<_>) = arms.into_iter().partition(|arm| healthy(&arm.id));
+        excluded.extend(unwell.iter().map(|arm| Excluded { arm: arm.id.clone(), why: Exclusion::Unhealthy }));
+        arms = well;
+    }
+    Ok(Eligible { arms, excluded })
+}
+
+/// The filters in the order in which they are asked.
+fn hindrance(arm: &Arm, prompt: &Prompt, patterns: Option<&ArmPatterns>) -> Option<Exclusion> {
+    if patterns.is_some_and(|p| !p.matches(&arm.id)) {
+        return Some(Exclusion::CallerModels);
+    }
+    if let Some(missing) = prompt.needs.first_missing_in(arm.capabilities) {
+        return Some(Exclusion::Capability(missing));
+    }
+    let wanted_output = prompt.max_output_tokens.unwrap_or(LEAST_OUTPUT_TOKENS);
+    if arm.limits.max_output.is_some_and(|max| wanted_output > max) {
+        return Some(Exclusion::OutputLimit);
+    }
+    let needed = f64::from(prompt.input_tokens) * TOKEN_MARGIN + f64::from(wanted_output);
+    (needed > f64::from(arm.limits.context_window)).then_some(Exclusion::ContextWindow)
+}
+
+/// Later filters rank higher: the one that took out the last arm is the one furthest down the list.
+fn order(why: Exclusion) -> usize {
+    match why {
+        Exclusion::CallerModels => 0,
+        Exclusion::Capability(c) => 1 + Capability::ALL.iter().position(|x| *x == c).unwrap_or(0),
+        Exclusion::OutputLimit => 10,
+        Exclusion::ContextWindow => 11,
+        Exclusion::Unhealthy => 12,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Limits, Price, ProviderId};
+
+    fn arm(id: &str, context_window: u32, capabilities: &[Capability]) -> Arm {
+        Arm {
+            id: ArmId::from(id),
+            provider: ProviderId::from("p"),
+            model: id.into(),
+            price: Price { input: 1.0, output: 1.0, cached_input: None },
+            limits: Limits { context_window, max_output: Some(1000) },
+            capabilities: capabilities.iter().copied().collect(),
+        }
+    }
+
+    fn names(found: &Eligible<'_>) -> Vec<String> {
+        found.arms.iter().map(|a| a.id.to_string()).collect()
+    }
+
+    #[test]
+    fn each_filter_takes_out_what_it_must_and_says_so() {
+        let (small, tools, large) =
+            (arm("a/small", 100, &[]), arm("a/tools", 8000, &[Capability::Tools]), arm("b/large", 8000, &[]));
+        let all = [&small, &tools, &large];
+        let well = |_: &ArmId| true;
+        let long = Prompt { input_tokens: 500, ..Prompt::default() };
+        let found = eligible(&all, &long, None, &well).unwrap();
+        assert_eq!(names(&found), ["a/tools", "b/large"]);
+        assert_eq!(found.excluded, [Excluded { arm: "a/small".into(), why: Exclusion::ContextWindow }]);
+
+        let with_tools = Prompt { needs: [Capability::Tools].into_iter().collect(), ..Prompt::default() };
+        assert_eq!(names(&eligible(&all, &with_tools, None, &well).unwrap()), ["a/tools"]);
+
+        let patterns = ArmPatterns::new(&["b/*".into()]).unwrap();
+        assert_eq!(names(&eligible(&all, &Prompt::default(), Some(&patterns), &well).unwrap()), ["b/large"]);
+        let empty = eligible(&all, &with_tools, Some(&patterns), &well).unwrap_err();
+        assert_eq!(empty, EmptyArmSet { filter: Exclusion::Capability(Capability::Tools), candidates: 3 });
+
+        let much = Prompt { max_output_tokens: Some(1001), ..Prompt::default() };
+        assert_eq!(eligible(&all, &much, None, &well).unwrap_err().filter, Exclusion::OutputLimit);
+    }
+
+    #[test]
+    fn health_counts_only_while_somebody_is_well() {
+        let (a, b) = (arm("a", 8000, &[]), arm("b", 8000, &[]));
+        let found = eligible(&[&a, &b], &Prompt::default(), None, &|id: &ArmId| id.as_str() == "b").unwrap();
+        assert_eq!(names(&found), ["b"]);
+        assert_eq!(found.excluded[0].why, Exclusion::Unhealthy);
+        let nobody = eligible(&[&a, &b], &Prompt::default(), None, &|_: &ArmId| false).unwrap();
+        assert_eq!(names(&nobody), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_bad_pattern_is_named() {
+        assert_eq!(ArmPatterns::new(&["openai/[".into()]).unwrap_err().pattern, "openai/[");
+    }
+}

@@ -1,0 +1,107 @@
+//! The account of one completion. Whatever way a request ends, also when the client leaves and its future is dropped, exactly one
+//! `Completed` event is written.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::clock::now;
+use crate::domain::{Arm, Attempt, Completed, CompletionEnd, DecisionId, EventBody, Usage};
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+/// Writes its event when it is closed, or when it is dropped unclosed: then the client has left.
+pub(super) struct Account {
+    store: Store,
+    metrics: Arc<Metrics>,
+    decision: DecisionId,
+    started: Instant,
+    /// Who answers; none until somebody does.
+    pub(super) served: Option<Arc<Arm>>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) first_token_ms: Option<f64>,
+    pub(super) completion_id: Option<String>,
+    pub(super) usage: Option<Usage>,
+    /// The provider's own figure.
+    pub(super) reported_cost_usd: Option<f64>,
+    pub(super) finish_reason: Option<String>,
+    closed: bool,
+}
+
+impl Account {
+    pub(super) fn open(store: Store, metrics: Arc<Metrics>, decision: DecisionId) -> Self {
+        Self {
+            store,
+            metrics,
+            decision,
+            started: Instant::now(),
+            served: None,
+            attempts: Vec::new(),
+            first_token_ms: None,
+            completion_id: None,
+            usage: None,
+            reported_cost_usd: None,
+            finish_reason: None,
+            closed: false,
+        }
+    }
+
+    /// Of which decision.
+    pub(super) fn decision(&self) -> DecisionId {
+        self.decision
+    }
+
+    /// The serving attempt began at `started`: times count from there, not from attempts that failed before.
+    pub(super) fn served_by(&mut self, arm: Arc<Arm>, started: Instant, attempts: Vec<Attempt>) {
+        self.served = Some(arm);
+        self.started = started;
+        self.attempts = attempts;
+    }
+
+    /// USD, as far as known: the provider's own figure, else usage times price.
+    pub(super) fn cost_usd(&self) -> Option<f64> {
+        let priced = || Some(self.served.as_ref()?.price.cost_usd(self.usage.as_ref()?));
+        self.reported_cost_usd.or_else(priced)
+    }
+
+    fn count(&self, completed: &Completed) {
+        completed.attempts.iter().for_each(|attempt| self.metrics.attempt(attempt));
+        let Some(arm) = &completed.served else { return };
+        if let Some(ms) = completed.first_token_ms {
+            self.metrics.first_token(arm, ms);
+        }
+        if let Some(usage) = &completed.usage {
+            self.metrics.usage(arm, usage, completed.cost_usd);
+        }
+    }
+
+    /// Writes the event. The second call does nothing.
+    pub(super) fn close(&mut self, end: CompletionEnd) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let completed = Completed {
+            decision: self.decision,
+            at: now(),
+            served: self.served.as_ref().map(|a| a.id.clone()),
+            completion_id: self.completion_id.take(),
+            end,
+            usage: self.usage,
+            cost_usd: self.cost_usd(),
+            first_token_ms: self.first_token_ms,
+            total_ms: self.started.elapsed().as_secs_f64() * 1e3,
+            finish_reason: self.finish_reason.take(),
+            attempts: std::mem::take(&mut self.attempts),
+        };
+        self.count(&completed);
+        if self.store.try_append(EventBody::Completed(Box::new(completed))).is_err() {
+            tracing::warn!(decision = %self.decision, "the store's queue is full: this completion is not learned from");
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.close(CompletionEnd::ClientAborted);
+    }
+}

@@ -1,0 +1,328 @@
+//! Steps 3 to 8 of a request's path: prompt -> vector -> context -> eligible arms -> decision -> log.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::clock::now;
+use super::{Caller, Destination, LiveRoute, Service, ServiceError, Wishes};
+use crate::domain::{
+    Arm, ArmEstimate, ArmId, Context, Decision, DecisionId, Encoding, Estimate, EventBody, Excluded,
+    LatencyEstimate, Prompt, RouteName,
+};
+use crate::provider::Timeouts;
+use crate::routing::{Candidates, Circumstances, decide, decide_explicit, eligible};
+use crate::wire::chat::ChatRequest;
+
+/// Most arms that one request may be sent to, one after the other.
+const MOST_TARGETS: usize = 4;
+
+/// A decision and what is to be done about it.
+pub(super) struct Chosen {
+    pub(super) decision: Decision,
+    /// Whom to ask, in order; the first is the decision's arm.
+    pub(super) order: Vec<ArmId>,
+    pub(super) timeouts: Timeouts,
+}
+
+/// One line of a ranking.
+#[derive(Debug, Clone, Serialize)]
+pub struct RankedArm {
+    /// The arm.
+    pub model: ArmId,
+    /// Expected quality.
+    pub quality: Estimate,
+    /// Expected cost, USD.
+    pub cost_usd: f64,
+    /// Expected total latency.
+    pub latency_ms: LatencyEstimate,
+    /// What the preference makes of it.
+    pub utility: f64,
+    /// With which probability it is drawn.
+    pub propensity: f64,
+}
+
+/// The answer of `/v1/route`.
+#[derive(Debug, Clone, Serialize)]
+pub struct RouteAnswer {
+    /// For feedback; of a dry run nothing is logged.
+    pub decision_id: DecisionId,
+    /// The drawn arm.
+    pub model: ArmId,
+    /// Why.
+    pub reason: &'static str,
+    /// Which policy.
+    pub policy: String,
+    /// How probable the draw was.
+    pub propensity: f64,
+    /// Which encoder read the prompt.
+    pub embedder: String,
+    /// Best utility first; empty when the strategy estimates nothing.
+    pub ranking: Vec<RankedArm>,
+    /// Who was left out.
+    pub excluded: Vec<Exclusions>,
+}
+
+/// An arm that was left out.
+#[derive(Debug, Clone, Serialize)]
+pub struct Exclusions {
+    /// Which.
+    pub model: ArmId,
+    /// By which filter.
+    pub why: String,
+}
+
+/// The ranking that a decision was drawn from.
+pub(super) fn ranking(decision: &Decision) -> Vec<RankedArm> {
+    let line = |e: &ArmEstimate| RankedArm {
+        model: e.arm.clone(),
+        quality: e.quality,
+        cost_usd: e.cost_usd,
+        latency_ms: e.latency_ms,
+        utility: e.utility,
+        propensity: decision.distribution.of(&e.arm),
+    };
+    decision.estimates.iter().map(line).collect()
+}
+
+/// The arms left out, in words.
+pub(super) fn exclusions(excluded: &[Excluded]) -> Vec<Exclusions> {
+    excluded.iter().map(|e| Exclusions { model: e.arm.clone(), why: e.why.to_string() }).collect()
+}
+
+impl Service {
+    /// Chooses and answers the choice; nobody is called. A dry run is not logged either.
+    ///
+    /// # Errors
+    /// As for a completion, up to the decision.
+    pub async fn route(&self, request: &ChatRequest, caller: &Caller) -> Result<RouteAnswer, ServiceError> {
+        let chosen = self.choose(request, caller, DecisionOnly::Yes).await?;
+        let decision = chosen.decision;
+        let answer = RouteAnswer {
+            decision_id: decision.id,
+            model: decision.arm.clone(),
+            reason: decision.reason.as_str(),
+            policy: decision.policy.to_string(),
+            propensity: decision.propensity,
+            embedder: decision.encoding.embedder.clone(),
+            ranking: ranking(&decision),
+            excluded: exclusions(&decision.excluded),
+        };
+        if !request.extension().dry_run {
+            // The caller will report on this decision, so it must be on disk before the answer leaves.
+            self.store.append(EventBody::Decided(Box::new(decision))).await.map_err(ServiceError::Store)?;
+        }
+        Ok(answer)
+    }
+
+    pub(super) async fn choose(
+        &self,
+        request: &ChatRequest,
+        caller: &Caller,
+        decision_only: DecisionOnly,
+    ) -> Result<Chosen, ServiceError> {
+        let prompt = request.prompt();
+        let fallbacks = self.caller_fallbacks(request)?;
+        match self.fleet.destination(request.model())? {
+            Destination::Arm(arm) => {
+                let wishes = Wishes::gather(request.extension(), caller, None, None)?;
+                let name = RouteName::from(arm.id.as_str());
+                let mut given = circumstances(name, wishes, caller, decision_only);
+                given.kept_prompt = self.keep_prompts.of(&prompt.ask);
+                let decision = decide_explicit(&arm, &prompt, given);
+                let order = in_order(&decision, fallbacks, &[], None);
+                Ok(Chosen { decision, order, timeouts: self.fleet.timeouts_without_route() })
+            }
+            Destination::Route(live, suffix) => {
+                let wishes = Wishes::gather(request.extension(), caller, Some(&live.route), suffix)?;
+                let decision = self.choose_on_route(&live, &prompt, wishes, (caller, decision_only)).await?;
+                let order = in_order(&decision, fallbacks, &live.route.arms, Some(&live.route.default));
+                Ok(Chosen { decision, order, timeouts: live.route.timeouts })
+            }
+        }
+    }
+
+    async fn choose_on_route(
+        &self,
+        live: &LiveRoute,
+        prompt: &Prompt,
+        wishes: Wishes,
+        (caller, decision_only): (&Caller, DecisionOnly),
+    ) -> Result<Decision, ServiceError> {
+        let route = &live.route;
+        let arms: Vec<&Arm> =
+            route.arms.iter().filter_map(|id| self.fleet.arm(id)).map(AsRef::as_ref).collect();
+        let health = self.health.snapshot();
+        let eligible = eligible(&arms, prompt, wishes.patterns.as_ref(), &|id| health.is_available(id))?;
+        let Some(default) = self.fleet.arm(&route.default) else {
+            return Err(ServiceError::UnknownModel {
+                model: route.default.to_string(),
+                known: String::new(),
+            });
+        };
+        let policy = live.chooser.policy(self.learning.policy());
+        let mut given = circumstances(route.name.clone(), wishes, caller, decision_only);
+        given.kept_prompt = self.keep_prompts.of(&prompt.ask);
+        if policy.wants_context() {
+            (given.context, given.encoding) = self.context(prompt).await;
+        }
+        let started = Instant::now();
+        let candidates = Candidates {
+            eligible: &eligible,
+            default,
+            policy: &*policy,
+            exploration: route.exploration,
+            turn: live.next_turn(),
+        };
+        let decision = decide(&candidates, prompt, given);
+        self.metrics.decided(started.elapsed());
+        if let Some(fault) = &decision.fault {
+            tracing::warn!(decision = %decision.id, route = %route.name, %fault, "the default serves: the policy had no answer");
+        }
+        Ok(decision)
+    }
+
+    /// The features of a prompt, or why there are none.
+    async fn context(&self, prompt: &Prompt) -> (Result<Option<Context>, String>, Encoding) {
+        let started = Instant::now();
+        let embedded = self.encoder.embed(&prompt.ask, &prompt.context, self.embed_deadline).await;
+        self.metrics.embedded(started.elapsed());
+        match embedded {
+            Ok(embedded) => {
+                let encoding = Encoding { embedder: "minilm".into(), cut: embedded.cut };
+                let context = self.featurizer.context(&embedded.vector, prompt).map(Some);
+                (context.map_err(|e| e.to_string()), encoding)
+            }
+            Err(error) => (Err(format!("the prompt was not embedded: {error}")), no_encoding()),
+        }
+    }
+
+    /// The arms of OpenRouter's `models`, in the caller's order.
+    fn caller_fallbacks(&self, request: &ChatRequest) -> Result<Vec<ArmId>, ServiceError> {
+        let arm = |name: &String| match self.fleet.destination(name)? {
+            Destination::Arm(arm) => Ok(arm.id.clone()),
+            Destination::Route(..) => {
+                Err(ServiceError::invalid("models", format!("{name:?} is a route; fallbacks must be models")))
+            }
+        };
+        request.fallback_models().iter().map(arm).collect()
+    }
+}
+
+/// Whether the caller makes the call itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DecisionOnly {
+    /// It does.
+    Yes,
+    /// We do.
+    No,
+}
+
+fn no_encoding() -> Encoding {
+    Encoding { embedder: "none".into(), cut: None }
+}
+
+fn circumstances(
+    route: RouteName,
+    wishes: Wishes,
+    caller: &Caller,
+    decision_only: DecisionOnly,
+) -> Circumstances {
+    Circumstances {
+        id: DecisionId::from_uuid(Uuid::now_v7()),
+        at: now(),
+        route,
+        preference: wishes.preference,
+        constraints: wishes.constraints,
+        context: Ok(None),
+        encoding: no_encoding(),
+        kept_prompt: None,
+        key: caller.key.clone(),
+        session: wishes.session,
+        user: wishes.user,
+        tags: wishes.tags,
+        decision_only: decision_only == DecisionOnly::Yes,
+    }
+}
+
+/// The drawn arm, the caller's own fallbacks, the other eligible arms by utility, and the route's default at the end if it does
+/// not stand there already. Short: every further call costs the caller time.
+fn in_order(
+    decision: &Decision,
+    fallbacks: Vec<ArmId>,
+    on_route: &[ArmId],
+    default: Option<&ArmId>,
+) -> Vec<ArmId> {
+    let ranked = decision.estimates.iter().map(|e| e.arm.clone());
+    let eligible = |arm: &&ArmId| decision.excluded.iter().all(|e| e.arm != **arm);
+    let others = on_route.iter().filter(eligible).cloned();
+    let mut order: Vec<ArmId> = Vec::new();
+    for arm in [decision.arm.clone()].into_iter().chain(fallbacks).chain(ranked).chain(others) {
+        if !order.contains(&arm) {
+            order.push(arm);
+        }
+    }
+    order.truncate(MOST_TARGETS);
+    if let Some(default) = default.filter(|d| !order.contains(d)) {
+        order.truncate(MOST_TARGETS - 1);
+        order.push(default.clone());
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ArmDistribution, PolicyVersion, Preference, Reason, Strategy};
+
+    fn decision(arms: &[&str], drawn: &str) -> Decision {
+        let p = vec![1.0 / arms.len() as f64; arms.len()];
+        Decision {
+            id: "0192f0c1-0000-7000-8000-000000000000".parse().unwrap(),
+            at: now(),
+            route: "auto".into(),
+            arm: drawn.into(),
+            propensity: p[0],
+            distribution: ArmDistribution::new(arms.iter().map(|a| ArmId::from(*a)).collect(), p).unwrap(),
+            estimates: vec![],
+            excluded: vec![],
+            policy: PolicyVersion::from("x"),
+            strategy: Strategy::Learned,
+            reason: Reason::Greedy,
+            fault: None,
+            preference: Preference::balanced(),
+            constraints: crate::domain::Constraints::default(),
+            context: None,
+            encoding: no_encoding(),
+            prompt: None,
+            input_tokens: 1,
+            key: None,
+            session: None,
+            user: None,
+            tags: Default::default(),
+            decision_only: false,
+        }
+    }
+
+    fn names(order: &[ArmId]) -> Vec<&str> {
+        order.iter().map(ArmId::as_str).collect()
+    }
+
+    #[test]
+    fn the_order_starts_with_the_drawn_arm_and_ends_with_the_default() {
+        let six = decision(&["a", "b", "c", "d", "e", "f"], "c");
+        let all = six.distribution.arms().to_vec();
+        assert_eq!(names(&in_order(&six, vec![], &all, Some(&"f".into()))), ["c", "a", "b", "f"]);
+        assert_eq!(names(&in_order(&six, vec!["e".into()], &all, Some(&"f".into()))), ["c", "e", "a", "f"]);
+        let one = decision(&["a"], "a");
+        assert_eq!(names(&in_order(&one, vec![], &[], None)), ["a"]);
+        assert_eq!(names(&in_order(&one, vec![], &all[..1], Some(&"z".into()))), ["a", "z"]);
+        let certain = decision(&["a"], "a");
+        assert_eq!(
+            names(&in_order(&certain, vec![], &all[..2], Some(&"a".into()))),
+            ["a", "b"],
+            "simple strategies fall back too"
+        );
+    }
+}

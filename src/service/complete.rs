@@ -1,0 +1,161 @@
+//! A completion: choose, log, call, account.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::account::Account;
+use super::choose::{Chosen, DecisionOnly};
+use super::{AnswerStream, Caller, RouteAnswer, Service, ServiceError};
+use crate::dispatch::{self, Dispatched, Plan};
+use crate::domain::{
+    ArmId, AttemptEnd, CompletionEnd, Decision, DecisionId, EventBody, PolicyVersion, Reason, RouteName,
+    Strategy,
+};
+use crate::provider::Reply;
+use crate::wire::chat::ChatRequest;
+
+/// What every answer says about its decision, errors included.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Which decision.
+    pub decision: DecisionId,
+    /// Who served; for an error the drawn arm.
+    pub model: ArmId,
+    /// Which route.
+    pub route: RouteName,
+    /// Of which kind the policy was.
+    pub strategy: Strategy,
+    /// Which policy.
+    pub policy: PolicyVersion,
+    /// Why this arm.
+    pub reason: Reason,
+    /// Number of calls made.
+    pub attempts: usize,
+    /// Known at once on plain answers only.
+    pub cost_usd: Option<f64>,
+}
+
+impl Head {
+    fn of(decision: &Decision) -> Self {
+        Self {
+            decision: decision.id,
+            model: decision.arm.clone(),
+            route: decision.route.clone(),
+            strategy: decision.strategy,
+            policy: decision.policy.clone(),
+            reason: decision.reason,
+            attempts: 0,
+            cost_usd: None,
+        }
+    }
+}
+
+/// A completion's answer.
+pub enum Answer {
+    /// The whole body, in OpenAI's form.
+    Full(Head, Bytes),
+    /// Chunks as they come.
+    Stream(Head, AnswerStream),
+    /// The caller asked for the decision alone.
+    DryRun(Box<RouteAnswer>),
+}
+
+/// An error, and what is known of the decision.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What went wrong.
+    pub error: ServiceError,
+    /// Set once a decision was taken.
+    pub head: Option<Box<Head>>,
+}
+
+impl From<ServiceError> for Refusal {
+    fn from(error: ServiceError) -> Self {
+        Self { error, head: None }
+    }
+}
+
+impl Service {
+    /// Serves one chat completion.
+    ///
+    /// # Errors
+    /// When the request is wrong, nobody can serve it, or everybody who was asked failed.
+    pub async fn complete(&self, request: ChatRequest, caller: &Caller) -> Result<Answer, Refusal> {
+        if request.extension().dry_run {
+            return Ok(Answer::DryRun(Box::new(self.route(&request, caller).await?)));
+        }
+        let request = Arc::new(request);
+        let chosen = self.choose(&request, caller, DecisionOnly::No).await?;
+        let head = Head::of(&chosen.decision);
+        let account = Account::open(self.store.clone(), Arc::clone(&self.metrics), head.decision);
+        let plan = self.plan(&chosen);
+        if self.store.try_append(EventBody::Decided(Box::new(chosen.decision))).is_err() {
+            tracing::warn!(decision = %head.decision, "the store's queue is full: this decision is not learned from");
+        }
+        self.call(&plan, request, head, account).await
+    }
+
+    fn plan(&self, chosen: &Chosen) -> Plan {
+        let targets = chosen.order.iter().filter_map(|id| self.fleet.target(id)).collect();
+        Plan::starting_now(targets, chosen.timeouts, Arc::clone(&self.health))
+    }
+
+    async fn call(
+        &self,
+        plan: &Plan,
+        request: Arc<ChatRequest>,
+        mut head: Head,
+        mut account: Account,
+    ) -> Result<Answer, Refusal> {
+        let wants_usage = request.wants_usage_chunk();
+        match dispatch::run(plan, request).await {
+            Ok(dispatched) => {
+                head.attempts = dispatched.attempts.len();
+                if dispatched.served.id != head.model {
+                    head.reason = Reason::Fallback;
+                    head.model = dispatched.served.id.clone();
+                }
+                Ok(answer(dispatched, head, account, wants_usage))
+            }
+            Err(failed) => {
+                head.attempts = failed.attempts.len();
+                log_failure(&head, &failed.cause);
+                account.attempts.clone_from(&failed.attempts);
+                account.close(CompletionEnd::Failed);
+                let (decision, attempts) = (head.decision, failed.attempts);
+                let error = ServiceError::Upstream { decision, attempts, cause: Box::new(failed.cause) };
+                Err(Refusal { error, head: Some(Box::new(head)) })
+            }
+        }
+    }
+}
+
+fn answer(dispatched: Dispatched, mut head: Head, mut account: Account, wants_usage: bool) -> Answer {
+    account.served_by(dispatched.served, dispatched.started, dispatched.attempts);
+    account.first_token_ms = Some(dispatched.first_content_ms);
+    match dispatched.reply {
+        Reply::Full { body, facts } => {
+            account.completion_id = facts.id;
+            account.usage = facts.usage;
+            account.reported_cost_usd = facts.cost_usd;
+            account.finish_reason = facts.finish_reason;
+            head.cost_usd = account.cost_usd();
+            account.close(CompletionEnd::Complete);
+            Answer::Full(head, body)
+        }
+        Reply::Stream(chunks) => {
+            let stream = AnswerStream::new(chunks, account, wants_usage);
+            Answer::Stream(head, stream)
+        }
+    }
+}
+
+/// A provider that refuses our key is the operator's to mend, and at once.
+fn log_failure(head: &Head, cause: &crate::provider::ProviderError) {
+    if cause.attempt_end() == AttemptEnd::Credentials {
+        tracing::error!(decision = %head.decision, model = %head.model, %cause, "a provider refuses our key");
+    } else {
+        tracing::warn!(decision = %head.decision, model = %head.model, attempts = head.attempts, %cause, "no model answered");
+    }
+}

@@ -1,0 +1,43 @@
+//! The local encoder as a service of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::{Service, ServiceError};
+use crate::domain::Cut;
+
+/// Longer than a routing decision may wait: the vector is the answer here.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How many texts of one request are in the encoder's queue at a time; the rest is left to others.
+const AT_ONCE: usize = 8;
+
+/// One text's vector.
+#[derive(Debug, Clone)]
+pub struct EmbeddedText {
+    /// Shape `[384]`, unit norm.
+    pub vector: Arc<[f32]>,
+    /// Set when the text was longer than what the encoder reads.
+    pub cut: Option<Cut>,
+}
+
+impl Service {
+    /// Embeds texts in order, shape `[n]`.
+    ///
+    /// # Errors
+    /// When the encoder's queue is full or it fails.
+    pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<EmbeddedText>, ServiceError> {
+        stream::iter(texts)
+            .map(|text| async move {
+                let embedded = self.encoder.embed(&text, "", DEADLINE).await.map_err(|error| {
+                    tracing::warn!(%error, "a text was not embedded");
+                    ServiceError::EncoderBusy
+                })?;
+                Ok(EmbeddedText { vector: embedded.vector, cut: embedded.cut })
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+}

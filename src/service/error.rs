@@ -1,0 +1,70 @@
+//! What can go wrong in a use case. No status codes here: `http` maps these.
+
+use crate::domain::{Attempt, DecisionId, EmptyArmSet};
+use crate::provider::ProviderError;
+use crate::store::StoreError;
+use crate::wire::WireError;
+
+/// Why a use case has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The body is not of the format.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A field of ours is wrong.
+    #[error("{param}: {message}")]
+    InvalidField {
+        /// Path of the field.
+        param: String,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// No route and no arm has that name.
+    #[error("no route or model is called {model:?}; there are: {known}")]
+    UnknownModel {
+        /// What was asked for.
+        model: String,
+        /// Some of what there is.
+        known: String,
+    },
+    /// Nobody can serve the request.
+    #[error(transparent)]
+    NoEligibleArm(#[from] EmptyArmSet),
+    /// Everybody who was asked failed.
+    #[error("no model answered: {cause}")]
+    Upstream {
+        /// Of which decision.
+        decision: DecisionId,
+        /// All calls in order.
+        attempts: Vec<Attempt>,
+        /// The last failure.
+        cause: Box<ProviderError>,
+    },
+    /// The answer broke off after its first content.
+    #[error("the answer broke off: {cause}")]
+    StreamCut {
+        /// Of which decision.
+        decision: DecisionId,
+        /// What broke.
+        cause: Box<ProviderError>,
+    },
+    /// No such decision, or another key's.
+    #[error("no decision or completion has the id {0:?}")]
+    UnknownDecision(String),
+    /// The idempotency key was used with another body.
+    #[error("the idempotency_key was already used with another body")]
+    FeedbackConflict,
+    /// The encoder did not answer (only where a vector is the answer).
+    #[error("the encoder is busy")]
+    EncoderBusy,
+    /// The disk or the database refuses; nothing was kept.
+    #[error("the store is not available")]
+    Store(#[source] StoreError),
+}
+
+impl ServiceError {
+    /// A field of ours that is wrong.
+    pub fn invalid(param: impl Into<String>, message: impl ToString) -> Self {
+        Self::InvalidField { param: param.into(), message: message.to_string() }
+    }
+}

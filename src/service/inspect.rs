@@ -1,0 +1,93 @@
+//! Looking back at a decision, and at the service's own state.
+
+use serde::Serialize;
+
+use super::choose::{Exclusions, exclusions, ranking};
+use super::{Caller, RankedArm, Service, ServiceError};
+use crate::domain::{Completed, Decision, Feedback, FeedbackRef, Seq};
+use crate::routing::{Explanation, explain};
+
+/// The full explanation of one decision.
+#[derive(Debug, Clone, Serialize)]
+pub struct DecisionView {
+    /// Why, in words, and what would have changed the choice.
+    pub explanation: Explanation,
+    /// Best utility first.
+    pub ranking: Vec<RankedArm>,
+    /// Who was left out.
+    pub excluded: Vec<Exclusions>,
+    /// As logged; the context's features included.
+    pub decision: Decision,
+    /// What became of it; none while it runs, or when nobody was called.
+    pub completed: Option<Completed>,
+    /// Reports on it, in the order in which they came.
+    pub feedback: Vec<Feedback>,
+}
+
+/// What `/readyz` says.
+#[derive(Debug, Clone, Serialize)]
+pub struct Readiness {
+    /// The log's end.
+    pub committed: Seq,
+    /// How far the learner is.
+    pub learned: Seq,
+    /// Events waiting to be written.
+    pub queued: usize,
+    /// Events that were not written because the queue was full or the disk refused.
+    pub dropped: u64,
+    /// Rows that the learner could not use.
+    pub set_aside: u64,
+    /// Whether the learner is well; requests are served all the same.
+    pub learner: String,
+}
+
+impl Service {
+    /// The decision of that id (or of the completion of that id) and all that is known of it.
+    ///
+    /// # Errors
+    /// When there is none, or it belongs to another key, or the store is not available.
+    pub async fn decision(&self, id: &str, caller: &Caller) -> Result<DecisionView, ServiceError> {
+        let to = reference(id);
+        let (store, key) = (self.store.clone(), caller.key.clone());
+        let read = tokio::task::spawn_blocking(move || store.record(&to, key.as_ref()));
+        let record = read
+            .await
+            .ok()
+            .and_then(|r| r.map_err(|e| tracing::error!(error = %e, "cannot read a decision")).ok());
+        let Some(record) = record.flatten() else {
+            return Err(ServiceError::UnknownDecision(id.chars().take(120).collect()));
+        };
+        Ok(view(record.decision, record.completed, record.feedback))
+    }
+
+    /// How the service is.
+    pub fn readiness(&self) -> Readiness {
+        let status = self.learning.status();
+        let learner = status.unwell.map_or_else(|| "well".into(), |why| format!("unwell: {why}"));
+        Readiness {
+            committed: *self.store.committed().borrow(),
+            learned: status.applied,
+            queued: self.store.queue_len(),
+            dropped: self.store.dropped(),
+            set_aside: status.set_aside,
+            learner,
+        }
+    }
+}
+
+/// Reads an id of either kind.
+pub fn reference(id: &str) -> FeedbackRef {
+    id.parse().map_or_else(|_| FeedbackRef::Completion(id.to_owned()), FeedbackRef::Decision)
+}
+
+/// Puts a record and its explanation together.
+pub fn view(decision: Decision, completed: Option<Completed>, feedback: Vec<Feedback>) -> DecisionView {
+    DecisionView {
+        explanation: explain(&decision),
+        ranking: ranking(&decision),
+        excluded: exclusions(&decision.excluded),
+        decision,
+        completed,
+        feedback,
+    }
+}

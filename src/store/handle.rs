@@ -1,0 +1,199 @@
+//! The handle that the rest of the program holds.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{oneshot, watch};
+
+use super::feedback::{NewFeedback, Receipt, accept};
+use super::keys::KeyTable;
+use super::log::Log;
+use super::open::open_writer;
+use super::readers::Readers;
+use super::writer::{Job, Message, Reply, Shared, Work, Writer};
+use super::{FeedbackRejected, StoreError};
+use crate::domain::{EventBody, Seq};
+
+/// Where the log is and how much may wait for it.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The database file; a new one is made when there is none.
+    pub path: PathBuf,
+    /// Jobs that may wait to be written.
+    pub queue: usize,
+    /// How long to wait for another process that holds the database.
+    pub busy_timeout: Duration,
+}
+
+impl StoreOptions {
+    /// A queue of 8,192 jobs and two seconds of patience.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), queue: 8192, busy_timeout: Duration::from_secs(2) }
+    }
+}
+
+/// The store. Clones share one writer; when the last is dropped, what is queued is still written.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    queue: SyncSender<Message>,
+    queue_length: usize,
+    shared: Arc<Shared>,
+    readers: Readers,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("committed", &*self.0.shared.committed.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the log, or makes a new one where there is no file, and starts the writer. Blocks: call it at start.
+    ///
+    /// # Errors
+    /// When SQLite is too old, or the file is empty, damaged, not ours, read-only, or from a newer version.
+    pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        let connection = open_writer(&options.path, options.busy_timeout)?;
+        let shared = Arc::new(Shared {
+            queued: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+            healthy: AtomicBool::new(true),
+            keys: ArcSwap::from_pointee(KeyTable::default()),
+            committed: watch::Sender::new(Seq(0)),
+        });
+        let writer = Writer::new(connection, shared.clone())?;
+        let queue_length = options.queue.max(1);
+        let (queue, jobs) = sync_channel(queue_length);
+        let path = options.path.clone();
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run_guarded(&jobs))
+            .map_err(|source| StoreError::Io { path, source: Arc::new(source) })?;
+        let readers = Readers::new(options.path, options.busy_timeout);
+        let writer = Mutex::new(Some(thread));
+        Ok(Self(Arc::new(Inner { queue, queue_length, shared, readers, writer })))
+    }
+
+    /// Queues an event that nobody waits for. Never blocks.
+    ///
+    /// # Errors
+    /// When the queue is full or the store is closed: the event is lost and counted.
+    pub fn try_append(&self, body: EventBody) -> Result<(), StoreError> {
+        let shared = self.0.shared.clone();
+        let count_loss = move |result: Result<Seq, _>| {
+            if result.is_err() {
+                shared.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let mut body = body;
+        let work = Work::new(move |log: &mut Log<'_>| log.append(&mut body), Box::new(count_loss));
+        self.submit(work).inspect_err(|_| {
+            self.0.shared.dropped.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Appends an event; answers after the commit.
+    ///
+    /// # Errors
+    /// When it is not on disk.
+    pub async fn append(&self, body: EventBody) -> Result<Seq, StoreError> {
+        let mut body = body;
+        self.perform(move |log| log.append(&mut body)).await
+    }
+
+    /// Takes a report, at most once however often it is sent; answers after the commit.
+    ///
+    /// # Errors
+    /// When the decision is not known to this key, the report contradicts its idempotency key or is out of range, or it
+    /// could not be written. Nothing of it is kept then.
+    pub async fn feedback(&self, item: NewFeedback) -> Result<Receipt, FeedbackRejected> {
+        self.perform(move |log| accept(log, item)).await?
+    }
+
+    /// The last committed event, and a wake-up for each commit.
+    pub fn committed(&self) -> watch::Receiver<Seq> {
+        self.0.shared.committed.subscribe()
+    }
+
+    /// Events that were lost because nobody waited for them and the queue was full or the commit failed.
+    pub fn dropped(&self) -> u64 {
+        self.0.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Jobs that wait to be written.
+    pub fn queue_len(&self) -> usize {
+        self.0.shared.queued.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last commit went through.
+    pub fn is_healthy(&self) -> bool {
+        self.0.shared.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Client keys as the writer last saw them, at most about half a second old.
+    pub fn key_snapshot(&self) -> Arc<KeyTable> {
+        self.0.shared.keys.load_full()
+    }
+
+    /// Writes what is queued and ends the writer. Other handles then get [`StoreError::Closed`]; closing twice is no fault.
+    pub fn close(self) {
+        let thread = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
+        if self.0.queue.send(Message::Close).is_err() {
+            tracing::debug!("the store's writer had already ended");
+        }
+        if thread.join().is_err() {
+            tracing::error!("the store's writer panicked");
+        }
+    }
+
+    pub(super) fn readers(&self) -> &Readers {
+        &self.0.readers
+    }
+
+    /// Runs `work` in the next transaction and waits for its commit.
+    pub(super) async fn perform<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Log<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (tell, told) = oneshot::channel();
+        self.submit(Work::new(work, reply(move |result| drop(tell.send(result)))))?;
+        told.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The same for threads outside the async runtime.
+    pub(super) fn perform_blocking<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Log<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (tell, told) = sync_channel(1);
+        self.submit(Work::new(work, reply(move |result| drop(tell.send(result)))))?;
+        told.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Puts a job at the end of the queue, or refuses it at once.
+    pub(super) fn submit(&self, job: impl Job + 'static) -> Result<(), StoreError> {
+        self.0.shared.queued.fetch_add(1, Ordering::Relaxed);
+        self.0.queue.try_send(Message::Job(Box::new(job))).map_err(|refused| {
+            self.0.shared.queued.fetch_sub(1, Ordering::Relaxed);
+            match refused {
+                TrySendError::Full(_) => StoreError::QueueFull(self.0.queue_length),
+                TrySendError::Disconnected(_) => StoreError::Closed,
+            }
+        })
+    }
+}
+
+fn reply<T>(tell: impl FnOnce(Result<T, StoreError>) + Send + 'static) -> Reply<T> {
+    Box::new(tell)
+}

@@ -1,0 +1,184 @@
+//! Reading the log: a few read-only connections, and rows as domain values. Reads block; async callers hand them to a
+//! blocking thread when they are more than one row.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::open::open_reader;
+use super::rows::{ScannedRow, decision_id, event_columns, from_sql_int, read, sql_int};
+use super::{Store, StoreError};
+use crate::domain::{Completed, Decision, DecisionId, Event, EventBody, Feedback, FeedbackRef, KeyId, Seq};
+
+/// Idle connections that are kept.
+const IDLE: usize = 4;
+
+/// Read-only connections, opened as needed.
+pub(super) struct Readers {
+    path: PathBuf,
+    busy_timeout: Duration,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf, busy_timeout: Duration) -> Self {
+        Self { path, busy_timeout, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Lends a connection to `reading`.
+    pub(super) fn with<T>(
+        &self,
+        reading: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let lent = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match lent {
+            Some(connection) => connection,
+            None => open_reader(&self.path, self.busy_timeout)?,
+        };
+        let result = reading(&connection).map_err(StoreError::sqlite("reading"))?;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE {
+            idle.push(connection);
+        }
+        Ok(result)
+    }
+}
+
+/// All that the log knows of one decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// The decision.
+    pub decision: Decision,
+    /// What became of it.
+    pub completed: Option<Completed>,
+    /// Reports on it in the order they came, revised ones included.
+    pub feedback: Vec<Feedback>,
+}
+
+impl Store {
+    /// At most `limit` rows after `after`, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be read; a single damaged row is told in its place instead.
+    pub fn scan(&self, after: Seq, limit: usize) -> Result<Vec<ScannedRow>, StoreError> {
+        let sql =
+            concat!("SELECT ", event_columns!(), " FROM events e WHERE e.seq > ?1 ORDER BY e.seq LIMIT ?2");
+        self.readers().with(|connection| {
+            let mut select = connection.prepare_cached(sql)?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            select.query_map(params![sql_int(after.0), limit], read)?.collect()
+        })
+    }
+
+    /// The event that logged this decision, when it stands before `before`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn decided(&self, id: DecisionId, before: Seq) -> Result<Option<ScannedRow>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            event_columns!(),
+            " FROM decisions d JOIN events e ON e.seq = d.seq WHERE d.id = ?1 AND d.seq < ?2"
+        );
+        self.readers().with(|connection| {
+            connection
+                .prepare_cached(sql)?
+                .query_row(params![id.as_bytes(), sql_int(before.0)], read)
+                .optional()
+        })
+    }
+
+    /// All about one decision, by its id or its completion's. With `key`, another key's decision is not found; without,
+    /// all are seen (an operator, or a server without keys).
+    ///
+    /// # Errors
+    /// When the database or one of the rows cannot be read.
+    pub fn record(&self, to: &FeedbackRef, key: Option<&KeyId>) -> Result<Option<Record>, StoreError> {
+        let rows = self.readers().with(|connection| {
+            let Some(found) = find(connection, to, key)? else { return Ok(Vec::new()) };
+            let sql =
+                concat!("SELECT ", event_columns!(), " FROM events e WHERE e.decision = ?1 ORDER BY e.seq");
+            connection.prepare_cached(sql)?.query_map([found.id.as_bytes()], read)?.collect()
+        })?;
+        assemble(rows)
+    }
+
+    /// The latest decisions of a session, newest first; `key` as in [`Self::record`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn session_decisions(
+        &self,
+        session: &str,
+        key: Option<&KeyId>,
+        limit: usize,
+    ) -> Result<Vec<DecisionId>, StoreError> {
+        let sql = "SELECT id FROM decisions
+                   WHERE session = ?1 AND (?2 IS NULL OR key_id IS ?2) ORDER BY seq DESC LIMIT ?3";
+        self.readers().with(|connection| {
+            let mut select = connection.prepare_cached(sql)?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let bound = params![session, key.map(|k| k.as_str()), limit];
+            select.query_map(bound, |row| row.get(0).map(decision_id))?.collect()
+        })
+    }
+}
+
+fn assemble(rows: Vec<ScannedRow>) -> Result<Option<Record>, StoreError> {
+    let (mut decision, mut completed, mut feedback) = (None, None, Vec::new());
+    for ScannedRow { seq, event } in rows {
+        let Event { body, .. } = event.map_err(|why| StoreError::Unreadable { seq, why })?;
+        match body {
+            EventBody::Decided(d) => decision = decision.or(Some(*d)),
+            EventBody::Completed(c) => completed = completed.or(Some(*c)),
+            EventBody::Feedback(f) => feedback.push(*f),
+            EventBody::Admin(_) => {}
+        }
+    }
+    Ok(decision.map(|decision| Record { decision, completed, feedback }))
+}
+
+/// What a report needs to know of its decision.
+pub(super) struct Found {
+    pub(super) id: DecisionId,
+    pub(super) arm: String,
+    pub(super) has_context: bool,
+    pub(super) decision_only: bool,
+    pub(super) completed_seq: Option<Seq>,
+    pub(super) served: Option<String>,
+}
+
+/// Finds a decision that this key may see; of several with one completion id the last.
+pub(super) fn find(
+    connection: &Connection,
+    to: &FeedbackRef,
+    key: Option<&KeyId>,
+) -> rusqlite::Result<Option<Found>> {
+    let by_id = "SELECT id, arm, has_context, decision_only, completed_seq, served FROM decisions
+                 WHERE id = ?1 AND (?2 IS NULL OR key_id IS ?2)";
+    let by_completion = "SELECT id, arm, has_context, decision_only, completed_seq, served FROM decisions
+                         WHERE completion_id = ?1 AND (?2 IS NULL OR key_id IS ?2)
+                         ORDER BY completed_seq DESC LIMIT 1";
+    let key = key.map(|k| k.as_str());
+    let found = |row: &rusqlite::Row<'_>| {
+        Ok(Found {
+            id: decision_id(row.get(0)?),
+            arm: row.get(1)?,
+            has_context: row.get(2)?,
+            decision_only: row.get(3)?,
+            completed_seq: row.get::<_, Option<i64>>(4)?.map(|n| Seq(from_sql_int(n))),
+            served: row.get(5)?,
+        })
+    };
+    match to {
+        FeedbackRef::Decision(id) => {
+            connection.prepare_cached(by_id)?.query_row(params![id.as_bytes(), key], found)
+        }
+        FeedbackRef::Completion(id) => {
+            connection.prepare_cached(by_completion)?.query_row(params![id, key], found)
+        }
+    }
+    .optional()
+}

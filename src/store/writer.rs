@@ -1,0 +1,264 @@
+//! The writer thread: takes jobs from the queue in order, puts those that come together into one transaction, and answers
+//! after the commit.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::watch;
+
+use super::StoreError;
+use super::keys::{KeyTable, load_keys};
+use super::log::Log;
+use super::rows::from_sql_int;
+use crate::domain::{Seq, UnixMs};
+
+/// Most jobs in one transaction.
+const BATCH: usize = 64;
+/// How long the first job waits for others.
+const LINGER: Duration = Duration::from_millis(5);
+/// How often the writer looks whether another process changed the file.
+const POLL: Duration = Duration::from_millis(500);
+
+/// What a caller is told after the commit.
+pub(super) type Reply<T> = Box<dyn FnOnce(Result<T, StoreError>) + Send>;
+
+/// Something to do in the next transaction.
+pub(super) trait Job: Send {
+    /// Does it. An error undoes this job alone, unless the whole transaction is lost with it.
+    fn run(&mut self, log: &mut Log<'_>) -> Result<(), StoreError>;
+    /// Tells the caller how the commit went.
+    fn finish(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+/// A job with its result and the one who waits for it.
+pub(super) struct Work<T, F> {
+    work: Option<F>,
+    value: Option<Result<T, StoreError>>,
+    reply: Reply<T>,
+}
+
+impl<T, F> Work<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Log<'_>) -> Result<T, StoreError> + Send,
+{
+    pub(super) fn new(work: F, reply: Reply<T>) -> Self {
+        Self { work: Some(work), value: None, reply }
+    }
+}
+
+impl<T, F> Job for Work<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Log<'_>) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, log: &mut Log<'_>) -> Result<(), StoreError> {
+        let Some(work) = self.work.take() else { return Ok(()) };
+        self.value = Some(log.undone_on_error(work)?);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Self { value, reply, .. } = *self;
+        reply(committed.and_then(|()| value.unwrap_or(Err(StoreError::Closed))));
+    }
+}
+
+/// What goes through the queue.
+pub(super) enum Message {
+    /// Do this.
+    Job(Box<dyn Job>),
+    /// Write what is queued, then stop.
+    Close,
+}
+
+/// What the writer and the handles see.
+pub(super) struct Shared {
+    /// Jobs in the queue.
+    pub(super) queued: AtomicUsize,
+    /// Events that nobody waited for and that were lost.
+    pub(super) dropped: AtomicU64,
+    /// Whether the last commit went through.
+    pub(super) healthy: AtomicBool,
+    /// Client keys as of the last look.
+    pub(super) keys: ArcSwap<KeyTable>,
+    /// The last committed event.
+    pub(super) committed: watch::Sender<Seq>,
+}
+
+/// What a transaction did.
+struct Committed {
+    /// The last event in it.
+    last: Option<Seq>,
+    /// Whether a job found the disk full.
+    full: bool,
+}
+
+/// The thread's state.
+pub(super) struct Writer {
+    connection: Connection,
+    shared: std::sync::Arc<Shared>,
+    data_version: i64,
+    looked: Instant,
+}
+
+impl Writer {
+    /// Reads what the handles need to know before the thread starts.
+    pub(super) fn new(connection: Connection, shared: std::sync::Arc<Shared>) -> Result<Self, StoreError> {
+        let mut writer = Self { connection, shared, data_version: 0, looked: Instant::now() };
+        writer.data_version = writer.number("PRAGMA data_version")?;
+        writer.refresh()?;
+        Ok(writer)
+    }
+
+    /// Runs until the queue is closed. Should it ever panic, the open transaction is undone, callers are told that the
+    /// store is closed, and health says so.
+    pub(super) fn run_guarded(self, queue: &Receiver<Message>) {
+        let shared = self.shared.clone();
+        if catch_unwind(AssertUnwindSafe(|| self.run(queue))).is_err() {
+            shared.healthy.store(false, Ordering::Relaxed);
+            tracing::error!("the store's writer panicked; completions go on, feedback needs a restart");
+        }
+    }
+
+    /// What is queued when the queue is closed is still written.
+    fn run(mut self, queue: &Receiver<Message>) {
+        loop {
+            match queue.recv_timeout(POLL) {
+                Ok(Message::Job(first)) => {
+                    let (batch, closing) = gather(first, queue);
+                    self.commit(batch);
+                    if closing {
+                        break;
+                    }
+                }
+                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.look_at_others();
+        }
+        while let Ok(message) = queue.try_recv() {
+            if let Message::Job(job) = message {
+                self.commit(vec![job]);
+            }
+        }
+        self.fold_in_the_wal();
+    }
+
+    /// After a clean stop the one file holds everything.
+    fn fold_in_the_wal(&self) {
+        if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::debug!(%error, "the write-ahead log stays beside the database");
+        }
+    }
+
+    fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        self.shared.queued.fetch_sub(batch.len(), Ordering::Relaxed);
+        let result = self.transact(&mut batch);
+        self.note_health(match &result {
+            Ok(Committed { full: true, .. }) => Err(&StoreError::DiskFull),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        });
+        if let Ok(Committed { last: Some(last), .. }) = result {
+            self.shared.committed.send_replace(last);
+        }
+        for job in batch {
+            job.finish(result.as_ref().map(|_| ()).map_err(Clone::clone));
+        }
+    }
+
+    /// The batch in one transaction.
+    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Committed, StoreError> {
+        let tx = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(StoreError::sqlite("starting a transaction"))?;
+        let mut log = Log::new(tx, now());
+        for job in batch {
+            job.run(&mut log)?;
+        }
+        let (committed, keys_changed) =
+            (Committed { last: log.last(), full: log.is_full() }, log.keys_changed);
+        log.commit()?;
+        if keys_changed {
+            self.refresh_keys();
+        }
+        Ok(committed)
+    }
+
+    /// Says it once when commits begin to fail and once when they go through again.
+    fn note_health(&self, result: Result<(), &StoreError>) {
+        let was = self.shared.healthy.swap(result.is_ok(), Ordering::Relaxed);
+        match result {
+            Err(error) if was => {
+                tracing::error!(%error, "the store cannot write; feedback is refused until it can")
+            }
+            Ok(_) if !was => tracing::info!("the store writes again"),
+            _ => {}
+        }
+    }
+
+    /// Another process (`pointsman keys`) may have written; that must show within a second.
+    fn look_at_others(&mut self) {
+        if self.looked.elapsed() < POLL {
+            return;
+        }
+        self.looked = Instant::now();
+        match self.number("PRAGMA data_version") {
+            Ok(version) if version != self.data_version => {
+                if let Err(error) = self.refresh() {
+                    tracing::warn!(%error, "cannot read the client keys anew");
+                } else {
+                    self.data_version = version;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "cannot see whether the database changed"),
+        }
+    }
+
+    fn refresh(&self) -> Result<(), StoreError> {
+        self.shared.keys.store(load_keys(&self.connection)?.into());
+        let last = self.number("SELECT coalesce(max(seq), 0) FROM events")?;
+        self.shared.committed.send_replace(Seq(from_sql_int(last)));
+        Ok(())
+    }
+
+    fn refresh_keys(&self) {
+        match load_keys(&self.connection) {
+            Ok(keys) => self.shared.keys.store(keys.into()),
+            Err(error) => tracing::warn!(%error, "cannot read the client keys anew"),
+        }
+    }
+
+    fn number(&self, sql: &'static str) -> Result<i64, StoreError> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut q| q.query_row([], |row| row.get(0)))
+            .map_err(StoreError::sqlite("reading"))
+    }
+}
+
+/// The first job and those that follow it at once; whether the queue ends after them.
+fn gather(first: Box<dyn Job>, queue: &Receiver<Message>) -> (Vec<Box<dyn Job>>, bool) {
+    let mut batch = vec![first];
+    let until = Instant::now() + LINGER;
+    while batch.len() < BATCH {
+        match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Message::Job(job)) => batch.push(job),
+            Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => return (batch, true),
+            Err(RecvTimeoutError::Timeout) => break,
+        }
+    }
+    (batch, false)
+}
+
+fn now() -> UnixMs {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,85 @@
+//! Typed access to JSON objects, with errors that name the field.
+
+use serde_json::{Map, Value};
+
+use crate::wire::WireError;
+
+/// An object and where it stands in the request, for example `messages[2]`; empty at the top.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fields<'a> {
+    object: &'a Map<String, Value>,
+    path: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    /// # Errors
+    /// When `value` is no object.
+    pub(super) fn of(value: &'a Value, path: &'a str) -> Result<Self, WireError> {
+        value
+            .as_object()
+            .map(|object| Self { object, path })
+            .ok_or_else(|| WireError::must(path, "an object"))
+    }
+
+    /// The full name of a field.
+    pub(super) fn path(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
+    /// The field, when it is there and not null: SDKs send nulls for what they leave out.
+    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
+        self.object.get(name).filter(|v| !v.is_null())
+    }
+
+    /// # Errors
+    /// When it is there and no string.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>, WireError> {
+        self.typed(name, "a string", Value::as_str)
+    }
+
+    /// # Errors
+    /// When it is missing or no string.
+    pub(super) fn required_text(&self, name: &str) -> Result<&'a str, WireError> {
+        self.text(name)?.ok_or_else(|| WireError::must(self.path(name), "given, as a string"))
+    }
+
+    /// # Errors
+    /// When it is there and no boolean.
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, WireError> {
+        self.typed(name, "true or false", Value::as_bool)
+    }
+
+    /// # Errors
+    /// When it is there and no array.
+    pub(super) fn list(&self, name: &str) -> Result<&'a [Value], WireError> {
+        Ok(self.typed(name, "an array", Value::as_array)?.map_or(&[][..], Vec::as_slice))
+    }
+
+    /// A whole number of at least `min`; larger than `u32` is cut to it.
+    ///
+    /// # Errors
+    /// When it is there and anything else.
+    pub(super) fn count(&self, name: &str, min: u32) -> Result<Option<u32>, WireError> {
+        let read = |v: &Value| v.as_u64().map(|n| u32::try_from(n).unwrap_or(u32::MAX)).filter(|n| *n >= min);
+        self.typed(name, &format!("a whole number of at least {min}"), read)
+    }
+
+    /// A number in `low..=high`.
+    ///
+    /// # Errors
+    /// When it is there and anything else.
+    pub(super) fn number(&self, name: &str, low: f64, high: f64) -> Result<Option<f64>, WireError> {
+        let read = |v: &Value| v.as_f64().filter(|n| (low..=high).contains(n));
+        self.typed(name, &format!("a number between {low} and {high}"), read)
+    }
+
+    fn typed<T>(
+        &self,
+        name: &str,
+        must_be: &str,
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, WireError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        read(value).map(Some).ok_or_else(|| WireError::must(self.path(name), must_be))
+    }
+}

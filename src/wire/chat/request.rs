@@ -1,0 +1,189 @@
+//! The request: its own bytes and a typed view of them.
+
+use std::fmt;
+
+use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::extension::{self, Extension};
+use super::fields::Fields;
+use super::messages::{self, Message};
+use super::options::Options;
+use super::prompt;
+use crate::domain::Prompt;
+use crate::wire::{WireError, json};
+
+/// Longest model name, in bytes.
+const MAX_MODEL: usize = 256;
+
+/// A chat completion request.
+#[derive(Debug, Clone)]
+pub struct ChatRequest {
+    /// Top-level fields in the client's order, ours taken out.
+    fields: Vec<(String, Box<RawValue>)>,
+    model: String,
+    messages: Vec<Message>,
+    options: Options,
+    extension: Extension,
+    fallback_models: Vec<String>,
+}
+
+impl ChatRequest {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// `Malformed` when it is no JSON object; `InvalidField` with the field's path when a field that matters is missing or wrong.
+    pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
+        let text = json::checked_text(bytes)?;
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let all = reader.deserialize_map(TopLevel).map_err(|e| malformed(&e))?;
+        reader.end().map_err(|e| malformed(&e))?;
+
+        let mut extension = Extension::default();
+        let mut fallback_models = Vec::new();
+        let mut fields = Vec::with_capacity(all.len());
+        let mut view = Map::new();
+        for (name, raw) in all {
+            match name.as_str() {
+                "pointsman" => extension = Extension::read(&raw)?,
+                "models" => fallback_models = extension::read_fallback_models(&raw)?,
+                _ => {
+                    let value = serde_json::from_str(raw.get())
+                        .map_err(|e| WireError::invalid(&name, format!("{name}: {e}")))?;
+                    if view.insert(name.clone(), value).is_some() {
+                        return Err(WireError::invalid(
+                            &name,
+                            format!("{name} is given twice; give it once"),
+                        ));
+                    }
+                    fields.push((name, raw));
+                }
+            }
+        }
+        Self::check(fields, view, extension, fallback_models)
+    }
+
+    fn check(
+        fields: Vec<(String, Box<RawValue>)>,
+        view: Map<String, Value>,
+        extension: Extension,
+        fallback_models: Vec<String>,
+    ) -> Result<Self, WireError> {
+        let view = Value::Object(view);
+        let top = Fields::of(&view, "")?;
+        let model = match (top.text("model")?, fallback_models.first()) {
+            (Some(model), _) => model.to_owned(),
+            (None, Some(first)) => first.clone(),
+            (None, None) => {
+                return Err(WireError::must("model", "given: a route such as auto, or a model's id"));
+            }
+        };
+        if model.is_empty() || model.len() > MAX_MODEL {
+            return Err(WireError::must("model", "1 to 256 bytes long"));
+        }
+        let missing = || WireError::must("messages", "given: an array of messages");
+        let messages = messages::read(top.get("messages").ok_or_else(missing)?)?;
+        let options = Options::read(top)?;
+        Ok(Self { fields, model, messages, options, extension, fallback_models })
+    }
+
+    /// The route or arm that the client asks for.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// Whether the client wants a stream.
+    pub fn stream(&self) -> bool {
+        self.options.stream
+    }
+
+    /// Whether the client wants the usage chunk at the end of a stream.
+    pub fn wants_usage_chunk(&self) -> bool {
+        self.options.stream && self.options.include_usage
+    }
+
+    /// The conversation.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Everything beside the conversation.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What the caller asks of the router itself.
+    pub fn extension(&self) -> &Extension {
+        &self.extension
+    }
+
+    /// OpenRouter's ordered fallbacks.
+    pub fn fallback_models(&self) -> &[String] {
+        &self.fallback_models
+    }
+
+    /// The routing view.
+    pub fn prompt(&self) -> Prompt {
+        prompt::of(&self.messages, &self.options)
+    }
+
+    /// The body for an upstream of the same format: the client's bytes with `model` replaced, our fields gone, and on a stream the
+    /// usage chunk asked for.
+    pub fn openai_body(&self, model: &str) -> Vec<u8> {
+        let size: usize = self.fields.iter().map(|(name, raw)| name.len() + raw.get().len() + 8).sum();
+        let mut out = String::with_capacity(size + model.len() + 64);
+        out.push_str("{\"model\":");
+        push_json_text(&mut out, model);
+        for (name, raw) in &self.fields {
+            if name == "model" || (self.options.stream && name == "stream_options") {
+                continue;
+            }
+            out.push(',');
+            push_json_text(&mut out, name);
+            out.push(':');
+            out.push_str(raw.get());
+        }
+        if self.options.stream {
+            out.push_str(",\"stream_options\":");
+            out.push_str(&self.stream_options());
+        }
+        out.push('}');
+        out.into_bytes()
+    }
+
+    fn stream_options(&self) -> String {
+        let given = self.fields.iter().find(|(name, _)| name == "stream_options");
+        let given = given.and_then(|(_, raw)| serde_json::from_str::<Map<String, Value>>(raw.get()).ok());
+        let mut options = given.unwrap_or_default();
+        options.insert("include_usage".to_owned(), Value::Bool(true));
+        Value::Object(options).to_string()
+    }
+}
+
+fn malformed(error: &serde_json::Error) -> WireError {
+    WireError::malformed(format!("the body must be a JSON object: {error}"))
+}
+
+fn push_json_text(out: &mut String, text: &str) {
+    out.push_str(&Value::String(text.to_owned()).to_string());
+}
+
+/// Reads an object as ordered pairs of name and bytes.
+struct TopLevel;
+
+impl<'de> Visitor<'de> for TopLevel {
+    type Value = Vec<(String, Box<RawValue>)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(pairs)
+    }
+}

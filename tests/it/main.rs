@@ -1,0 +1,13 @@
+//! The service as a whole: the real application on a free port, a temporary store, and an upstream that can misbehave.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on must fail")]
+
+mod auth;
+mod chat;
+mod crash;
+mod decisions;
+mod feedback;
+mod golden;
+mod refusals;
+mod strategies;
+mod support;
