@@ -39,7 +39,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "data")]
     pub models: Vec<String>,
     /// How many prompts are asked, each once
-    #[arg(long, default_value_t = 2_500, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub requests: u32,
     /// Decides the prompts, the noise, who streams and what is rated
     #[arg(long, default_value_t = 1)]

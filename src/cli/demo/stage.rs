@@ -57,7 +57,7 @@ impl Stage {
         };
         // Recorded latencies are rarely there, so they do not count there.
         let weights =
-            if args.data.is_some() { Weights::new(0.95, 0.05, 0.0) } else { Weights::new(0.95, 0.04, 0.01) };
+            if args.data.is_some() { Weights::new(0.95, 0.05, 0.0) } else { Weights::new(0.92, 0.06, 0.02) };
         Ok(Self {
             default: playbook.best_single(),
             playbook: Arc::new(playbook),
