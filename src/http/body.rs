@@ -1,16 +1,34 @@
-//! Reading request bodies: JSON only, bounded before and while it is read.
+//! Reading requests: who asks, and a JSON body, bounded before and while it is read.
 
 use axum::body::Body;
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 
 use super::error::HttpError;
+use super::{Api, auth, headers};
+use crate::service::Caller;
 
-/// Reads a JSON body of at most `limit` bytes.
-///
-/// # Errors
-/// When the content type is another, the body is longer, or the client breaks off.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, HttpError> {
+/// A request with a JSON body.
+pub(super) struct Incoming {
+    /// Who asks, and what its headers say.
+    pub(super) caller: Caller,
+    /// The body, not parsed yet.
+    pub(super) bytes: Bytes,
+}
+
+impl FromRequest<Api> for Incoming {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, HttpError> {
+        let key = request.extensions().get::<auth::Caller>().cloned().unwrap_or_default();
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body, api.max_body_bytes).await?;
+        Ok(Self { caller: headers::caller(&parts.headers, &key)?, bytes })
+    }
+}
+
+async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, HttpError> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim();
     if !essence.eq_ignore_ascii_case("application/json") {

@@ -1,15 +1,15 @@
 //! `POST /v1/chat/completions`, plain and as an event stream.
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Json, Response};
 use bytes::{BufMut, Bytes, BytesMut};
 use futures::{Stream, StreamExt, stream};
 
+use super::body::Incoming;
 use super::error::HttpError;
-use super::{Api, auth, body, headers};
+use super::{Api, headers};
 use crate::service::{Answer, AnswerStream, Head, ServiceError};
 use crate::wire::chat::ChatRequest;
 
@@ -23,19 +23,12 @@ use crate::wire::chat::ChatRequest;
         (status = "default", description = "An error", body = super::openapi::ErrorBody),
     )
 )]
-pub(super) async fn create(
-    State(api): State<Api>,
-    Extension(key): Extension<auth::Caller>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, HttpError> {
-    let bytes = body::read(&headers, body, api.max_body_bytes).await?;
-    let caller = headers::caller(&headers, &key)?;
-    let request = ChatRequest::parse(&bytes).map_err(ServiceError::from)?;
-    Ok(match Box::pin(api.service.complete(request, &caller)).await? {
+pub(super) async fn create(State(api): State<Api>, incoming: Incoming) -> Result<Response, HttpError> {
+    let request = ChatRequest::parse(&incoming.bytes).map_err(ServiceError::from)?;
+    Ok(match Box::pin(api.service.complete(request, &incoming.caller)).await? {
         Answer::Full(head, body) => with_head(&head, json(body)),
         Answer::Stream(head, chunks) => with_head(&head, event_stream(chunks)),
-        Answer::DryRun(answer) => Json(answer).into_response(),
+        Answer::DryRun(head, answer) => with_head(&head, Json(answer).into_response()),
     })
 }
 

@@ -1,15 +1,14 @@
 //! `POST /v1/embeddings`: the local encoder in OpenAI's form.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Json, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::Api;
+use super::body::Incoming;
 use super::error::HttpError;
-use super::{Api, body};
 
 /// The one model served here.
 const MODEL: &str = "pointsman/minilm";
@@ -31,13 +30,8 @@ enum Encoding {
         (status = "default", description = "An error", body = super::openapi::ErrorBody),
     )
 )]
-pub(super) async fn create(
-    State(api): State<Api>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, HttpError> {
-    let bytes = body::read(&headers, body, api.max_body_bytes).await?;
-    let request: Value = serde_json::from_slice(&bytes)
+pub(super) async fn create(State(api): State<Api>, incoming: Incoming) -> Result<Response, HttpError> {
+    let request: Value = serde_json::from_slice(&incoming.bytes)
         .map_err(|e| HttpError::bad_request(format!("the body is not JSON: {e}")))?;
     let Some(request) = request.as_object() else {
         return Err(HttpError::bad_request("the body must be a JSON object"));

@@ -1,14 +1,12 @@
 //! `POST /feedback`: one report or several, each answered on its own.
 
-use axum::Extension;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Map, Value, json};
 
+use super::Api;
+use super::body::Incoming;
 use super::error::HttpError;
-use super::{Api, auth, body, headers};
 use crate::domain::{Source, Usage, Verdict};
 use crate::service::Caller;
 use crate::store::Report;
@@ -40,14 +38,11 @@ const FIELDS: &[&str] = &[
         (status = "default", description = "An error; nothing of the report is kept", body = super::openapi::ErrorBody),
     )
 )]
-pub(super) async fn create(
-    State(api): State<Api>,
-    Extension(key): Extension<auth::Caller>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, HttpError> {
-    let bytes = body::read(&headers, body, MAX_BODY_BYTES.min(api.max_body_bytes)).await?;
-    let caller = headers::caller(&headers, &key)?;
+pub(super) async fn create(State(api): State<Api>, incoming: Incoming) -> Result<Response, HttpError> {
+    let Incoming { caller, bytes } = incoming;
+    if bytes.len() > MAX_BODY_BYTES {
+        return Err(HttpError::too_large(MAX_BODY_BYTES));
+    }
     let value: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(&bytes, &e))?;
     let Value::Object(object) = value else {
         return Err(HttpError::bad_request("the body must be a JSON object"));

@@ -1,13 +1,11 @@
 //! `POST /v1/route`: the decision alone, for callers who make the call themselves.
 
-use axum::Extension;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Json, Response};
 
+use super::body::Incoming;
 use super::error::HttpError;
-use super::{Api, auth, body, headers};
+use super::{Api, headers};
 use crate::service::ServiceError;
 use crate::wire::chat::ChatRequest;
 
@@ -20,14 +18,10 @@ use crate::wire::chat::ChatRequest;
         (status = "default", description = "An error", body = super::openapi::ErrorBody),
     )
 )]
-pub(super) async fn create(
-    State(api): State<Api>,
-    Extension(key): Extension<auth::Caller>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, HttpError> {
-    let bytes = body::read(&headers, body, api.max_body_bytes).await?;
-    let caller = headers::caller(&headers, &key)?;
-    let request = ChatRequest::parse(&bytes).map_err(ServiceError::from)?;
-    Ok(Json(Box::pin(api.service.route(&request, &caller)).await?).into_response())
+pub(super) async fn create(State(api): State<Api>, incoming: Incoming) -> Result<Response, HttpError> {
+    let request = ChatRequest::parse(&incoming.bytes).map_err(ServiceError::from)?;
+    let (head, answer) = Box::pin(api.service.route(&request, &incoming.caller)).await?;
+    let mut response = Json(answer).into_response();
+    headers::put(&head, &mut response);
+    Ok(response)
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::clock::now;
-use super::{Caller, Destination, LiveRoute, Service, ServiceError, Wishes};
+use super::{Caller, Destination, Head, LiveRoute, Service, ServiceError, Wishes};
 use crate::domain::{
     Arm, ArmEstimate, ArmId, Context, Decision, DecisionId, Encoding, Estimate, EventBody, Excluded,
     LatencyEstimate, Prompt, RouteName,
@@ -97,9 +97,12 @@ impl Service {
     ///
     /// # Errors
     /// As for a completion, up to the decision.
-    pub async fn route(&self, request: &ChatRequest, caller: &Caller) -> Result<RouteAnswer, ServiceError> {
-        let chosen = self.choose(request, caller, DecisionOnly::Yes).await?;
-        let decision = chosen.decision;
+    pub async fn route(
+        &self,
+        request: &ChatRequest,
+        caller: &Caller,
+    ) -> Result<(Head, RouteAnswer), ServiceError> {
+        let decision = self.choose(request, caller, DecisionOnly::Yes).await?.decision;
         let answer = RouteAnswer {
             decision_id: decision.id,
             model: decision.arm.clone(),
@@ -110,11 +113,19 @@ impl Service {
             ranking: ranking(&decision),
             excluded: exclusions(&decision.excluded),
         };
+        let head = Head::of(&decision);
         if !request.extension().dry_run {
-            // The caller will report on this decision, so it must be on disk before the answer leaves.
-            self.store.append(EventBody::Decided(Box::new(decision))).await.map_err(ServiceError::Store)?;
+            self.log(decision);
         }
-        Ok(answer)
+        Ok((head, answer))
+    }
+
+    /// Hands a decision to the store's queue; nothing waits for the disk. Reports on it come later in the same queue.
+    pub(super) fn log(&self, decision: Decision) {
+        let id = decision.id;
+        if self.store.try_append(EventBody::Decided(Box::new(decision))).is_err() {
+            tracing::warn!(decision = %id, "the store's queue is full: this decision is not learned from");
+        }
     }
 
     pub(super) async fn choose(

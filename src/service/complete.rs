@@ -9,8 +9,7 @@ use super::choose::{Chosen, DecisionOnly};
 use super::{AnswerStream, Caller, RouteAnswer, Service, ServiceError};
 use crate::dispatch::{self, Dispatched, Plan};
 use crate::domain::{
-    ArmId, AttemptEnd, CompletionEnd, Decision, DecisionId, EventBody, PolicyVersion, Reason, RouteName,
-    Strategy,
+    ArmId, AttemptEnd, CompletionEnd, Decision, DecisionId, PolicyVersion, Reason, RouteName, Strategy,
 };
 use crate::provider::Reply;
 use crate::wire::chat::ChatRequest;
@@ -37,7 +36,7 @@ pub struct Head {
 }
 
 impl Head {
-    fn of(decision: &Decision) -> Self {
+    pub(super) fn of(decision: &Decision) -> Self {
         Self {
             decision: decision.id,
             model: decision.arm.clone(),
@@ -58,7 +57,7 @@ pub enum Answer {
     /// Chunks as they come.
     Stream(Head, AnswerStream),
     /// The caller asked for the decision alone.
-    DryRun(Box<RouteAnswer>),
+    DryRun(Head, Box<RouteAnswer>),
 }
 
 /// An error, and what is known of the decision.
@@ -83,16 +82,15 @@ impl Service {
     /// When the request is wrong, nobody can serve it, or everybody who was asked failed.
     pub async fn complete(&self, request: ChatRequest, caller: &Caller) -> Result<Answer, Refusal> {
         if request.extension().dry_run {
-            return Ok(Answer::DryRun(Box::new(self.route(&request, caller).await?)));
+            let (head, answer) = self.route(&request, caller).await?;
+            return Ok(Answer::DryRun(head, Box::new(answer)));
         }
         let request = Arc::new(request);
         let chosen = self.choose(&request, caller, DecisionOnly::No).await?;
         let head = Head::of(&chosen.decision);
         let account = Account::open(self.store.clone(), Arc::clone(&self.metrics), head.decision);
         let plan = self.plan(&chosen);
-        if self.store.try_append(EventBody::Decided(Box::new(chosen.decision))).is_err() {
-            tracing::warn!(decision = %head.decision, "the store's queue is full: this decision is not learned from");
-        }
+        self.log(chosen.decision);
         self.call(&plan, request, head, account).await
     }
 

@@ -7,7 +7,12 @@ use crate::support::{TestApp, chat, fault, header, read};
 #[tokio::test]
 async fn route_decides_calls_nobody_and_takes_reports_of_the_call() {
     let app = TestApp::start().await;
-    let answer = read(app.post("/v1/route", &chat("auto", "Which one?")).send().await.unwrap()).await.1;
+    let response = app.post("/v1/route", &chat("auto", "Which one?")).send().await.unwrap();
+    assert_eq!(
+        (header(&response, "x-pointsman-route"), header(&response, "x-pointsman-attempts")),
+        ("auto", "0")
+    );
+    let answer = read(response).await.1;
     assert!(app.upstream.calls().is_empty());
     assert_eq!(answer["embedder"], "minilm");
     let ranking = answer["ranking"].as_array().unwrap();
