@@ -73,7 +73,7 @@ pub struct RequestEnd<'a> {
     pub decided: Option<(Strategy, Reason)>,
     /// The status that went out.
     pub status: u16,
-    /// From the first byte in to the last byte out.
+    /// From the request to the head of its answer.
     pub took: Duration,
 }
 
