@@ -173,7 +173,7 @@ impl Metrics {
     fn register_requests(&mut self) {
         let r = &mut self.registry;
         r.register("requests", "Requests by how they were routed and answered", self.requests.clone());
-        let help = "From the first byte in to the last byte out";
+        let help = "From the request to the head of its answer";
         r.register_with_unit("request", help, Unit::Seconds, self.request_seconds.clone());
         let help = "From a text to its vector, the wait for the encoder included";
         r.register_with_unit("embed", help, Unit::Seconds, self.embed_seconds.clone());
