@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::error::HttpError;
 use super::{Api, OpenWithoutKeys};
 use crate::domain::KeyId;
+use crate::service;
 use crate::store::Scope;
 
 /// Paths that anybody who reaches the listener may read.
@@ -38,7 +39,7 @@ fn admit(api: &Api, path: &str, headers: &HeaderMap) -> Result<Caller, HttpError
     }
     let secret = secret(headers).ok_or_else(HttpError::unauthorized)?;
     let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-    let key = keys.find(&hash, super::headers::now()).ok_or_else(HttpError::unauthorized)?;
+    let key = keys.find(&hash, service::now()).ok_or_else(HttpError::unauthorized)?;
     let scope = scope_of(path);
     if !key.may(scope) {
         return Err(HttpError::forbidden(scope.as_str()));

@@ -1,7 +1,7 @@
 //! Headers in and out.
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::HttpError;
 use super::{Api, auth};
-use crate::domain::{UnixMs, Weights};
+use crate::domain::Weights;
 use crate::service::{Caller, Head};
 use crate::telemetry::RequestEnd;
 
@@ -48,12 +48,6 @@ fn is_sane(id: &HeaderValue) -> bool {
     let bytes = id.as_bytes();
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_.:/".contains(b);
     !bytes.is_empty() && bytes.len() <= LONGEST_REQUEST_ID && bytes.iter().all(plain)
-}
-
-/// Now, for the expiry of keys.
-pub(super) fn now() -> UnixMs {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Reads what a client says of itself in headers.

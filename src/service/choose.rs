@@ -148,7 +148,7 @@ impl Service {
                 given.kept_prompt = self.keep_prompts.of(&prompt.ask);
                 let decision = decide_explicit(&arm, &prompt, given);
                 let order = in_order(&decision, fallbacks, &[], None);
-                Ok(Chosen { decision, order, timeouts: self.fleet.timeouts_without_route() })
+                Ok(Chosen { decision, order, timeouts: Timeouts::default() })
             }
             Destination::Route(live, suffix) => {
                 let wishes = named(Wishes::gather(request.extension(), caller, Some(&live.route), suffix)?);

@@ -8,7 +8,7 @@ use super::ServiceError;
 use crate::dispatch::Target;
 use crate::domain::{Arm, ArmId, Preference, ProviderId, RouteName};
 use crate::policy::{Policy, SimplePolicy};
-use crate::provider::{Provider, Timeouts};
+use crate::provider::Provider;
 use crate::routing::Route;
 
 /// Who chooses for a route.
@@ -177,11 +177,6 @@ impl Fleet {
         let arm = self.arms.get(id)?;
         let provider = self.providers.get(&arm.provider)?;
         Some(Target { arm: Arc::clone(arm), provider: Arc::clone(provider) })
-    }
-
-    /// The timeouts of calls that no route governs.
-    pub fn timeouts_without_route(&self) -> Timeouts {
-        Timeouts::default()
     }
 }
 

@@ -27,6 +27,7 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 pub use choose::{RankedArm, RouteAnswer};
+pub use clock::now;
 pub use complete::{Answer, Head, Refusal};
 pub use embeddings::EmbeddedText;
 pub use error::ServiceError;
