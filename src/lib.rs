@@ -23,6 +23,7 @@ pub mod embed;
 pub mod provider;
 pub mod store;
 
+pub mod ope;
 pub mod policy;
 
 pub mod math;

@@ -13,6 +13,7 @@ const RANKS: &[(&str, u32)] = &[
     ("wire", 10),
     ("telemetry", 10),
     ("policy", 20),
+    ("ope", 20),
     ("embed", 30),
     ("store", 30),
     ("provider", 30),
@@ -48,7 +49,7 @@ const FENCES: &[(&str, &[&str])] = &[
 ];
 
 /// Pure modules: what they must not contain.
-const PURE: &[&str] = &["domain", "math", "wire", "policy"];
+const PURE: &[&str] = &["domain", "math", "wire", "policy", "ope"];
 const IMPURE_WORDS: &[&str] =
     &["async fn", ".await", "SystemTime", "Instant::now", "std::env", "std::fs", "now_v7"];
 
