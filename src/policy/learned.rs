@@ -29,6 +29,8 @@ pub struct LearnedPolicy {
     gamma: f64,
     /// What the arms' quality has in common, shape `[d]`.
     pull: Vec<f64>,
+    /// Reports on any arm so far.
+    heard: u64,
     unknown: Arc<ArmState>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
@@ -48,6 +50,7 @@ impl LearnedPolicy {
         let call = Call {
             x: &x,
             pull: &self.pull,
+            heard: self.heard,
             input_tokens: ask.input_tokens,
             max_output_tokens: ask.max_output_tokens,
             at: ask.at,

@@ -35,6 +35,8 @@ pub struct Call<'a> {
     pub x: &'a [f64],
     /// What the arms' quality has in common, shape `[d]`; see [`super::Ridge::estimate`].
     pub pull: &'a [f64],
+    /// Reports on any arm so far.
+    pub heard: u64,
     /// Input tokens.
     pub input_tokens: u32,
     /// The caller's bound on the answer.
@@ -71,12 +73,12 @@ impl ArmState {
         })
     }
 
-    /// Folds a quality report in.
+    /// Folds a quality report in; `heard` counts the reports on any arm, this one included.
     ///
     /// # Errors
     /// When the sums would break; nothing has changed then.
-    pub fn rated(&mut self, report: &Report<'_>) -> Result<(), NotPositive> {
-        self.quality.observe(report)
+    pub fn rated(&mut self, report: &Report<'_>, heard: u64) -> Result<(), NotPositive> {
+        self.quality.observe(report, heard)
     }
 
     /// Folds an answered call in.
@@ -106,7 +108,7 @@ impl ArmState {
         let output_tokens = capped(self.length.expected_tokens(call.x), arm, call);
         ArmEstimate {
             arm: arm.id.clone(),
-            quality: self.quality.estimate(call.x, call.pull, scratch),
+            quality: self.quality.estimate(call, scratch),
             cost_usd: cost_usd(arm, f64::from(call.input_tokens), output_tokens),
             output_tokens,
             latency_ms: self.latency.estimate(output_tokens, call.at),

@@ -1,6 +1,6 @@
 //! The heads: what one arm will do with one prompt. One set per arm, all in `f64`.
 //!
-//! quality: Bayesian ridge on the reports. length: ridge on the logarithm of the answer's tokens, so cost and part of latency.
+//! quality: Bayesian ridge on the reports, and a quick correction of its level. length: ridge on the logarithm of the answer's tokens, so cost and part of latency.
 //! latency: log-normal trackers of first token and time per token. failure: a Beta that forgets. Heads never see what the caller
 //! wants, so one state serves every preference, and never a price, so a changed price acts at once.
 
@@ -8,6 +8,7 @@ mod arm_state;
 mod failure;
 mod latency;
 mod length;
+mod offset;
 mod quality;
 mod ridge;
 
@@ -15,6 +16,7 @@ pub use arm_state::{Answer, ArmState, Call};
 pub use failure::FailureHead;
 pub use latency::{LatencyHead, Timing};
 pub use length::LengthHead;
+pub use offset::{Offset, OffsetSettings};
 pub use quality::{QualityHead, Report};
 pub use ridge::{FlatPrior, Ridge, RidgePrior, Sample, common_slopes};
 
@@ -33,6 +35,8 @@ pub struct HeadSettings {
     pub rho: f64,
     /// What one report's influence keeps per further report on the arm.
     pub decay: f64,
+    /// How quickly a change of an arm's level is believed.
+    pub offset: OffsetSettings,
 }
 
 impl HeadSettings {
@@ -43,6 +47,7 @@ impl HeadSettings {
         length: FlatPrior { level: LOG_TYPICAL_TOKENS, level_sd: 2.0, slope_sd: 0.2, noise_sd: 0.8 },
         rho: 1.0,
         decay: DECAY,
+        offset: OffsetSettings::DEFAULT,
     };
 }
 

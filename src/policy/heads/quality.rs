@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeadSettings, Ridge, RidgePrior, Sample};
+use super::{Call, HeadSettings, Offset, Ridge, RidgePrior, Sample};
 use crate::domain::{Estimate, Replaced};
 use crate::math::cholesky::NotPositive;
 
@@ -26,6 +26,7 @@ pub struct Report<'a> {
 pub struct QualityHead {
     ridge: Ridge,
     reports: u64,
+    offset: Offset,
 }
 
 impl QualityHead {
@@ -35,14 +36,16 @@ impl QualityHead {
     /// When the settings give no proper prior.
     pub fn new(dim: usize, settings: &HeadSettings) -> Result<Self, NotPositive> {
         let prior = RidgePrior::flat(dim, &settings.quality, settings.rho);
-        Ok(Self { ridge: Ridge::new(prior, settings.decay)?, reports: 0 })
+        let offset = Offset::new(settings.offset);
+        Ok(Self { ridge: Ridge::new(prior, settings.decay)?, reports: 0, offset })
     }
 
-    /// Folds a report in; a revision leaves the state where it would be had only the last value been sent.
+    /// Folds a report in; a revision leaves the state where it would be had only the last value been sent. `heard` counts the
+    /// reports on any arm, this one included.
     ///
     /// # Errors
     /// When the sums would break; nothing has changed then.
-    pub fn observe(&mut self, report: &Report<'_>) -> Result<(), NotPositive> {
+    pub fn observe(&mut self, report: &Report<'_>, heard: u64) -> Result<(), NotPositive> {
         self.ridge.observe(&Sample {
             x: report.x,
             y: report.value,
@@ -51,14 +54,21 @@ impl QualityHead {
             replaces: report.replaces.map(|r| (r.value, r.weight)),
         })?;
         self.reports += u64::from(report.replaces.is_none());
+        self.offset.observe(report, heard);
+        self.offset.refresh(self.ridge.theta(), self.ridge.sigma());
         Ok(())
     }
 
-    /// Quality in [0, 1] and how sure it is. `pull` is what all arms have in common, see [`Ridge::estimate`]; `scratch` is
-    /// overwritten.
-    pub fn estimate(&self, x: &[f64], pull: &[f64], scratch: &mut Vec<f64>) -> Estimate {
-        let estimate = self.ridge.estimate(x, pull, scratch);
-        Estimate { mean: estimate.mean.clamp(0.0, 1.0), ..estimate }
+    /// Quality in [0, 1] and how sure it is. `scratch` is overwritten.
+    pub fn estimate(&self, call: &Call<'_>, scratch: &mut Vec<f64>) -> Estimate {
+        let estimate = self.ridge.estimate(call.x, call.pull, scratch);
+        let mean = estimate.mean + self.offset.at(call.heard);
+        Estimate { mean: mean.clamp(0.0, 1.0), ..estimate }
+    }
+
+    /// What is added to the regression at the moment; `heard` counts the reports on any arm.
+    pub fn offset(&self, heard: u64) -> f64 {
+        self.offset.at(heard)
     }
 
     /// Reports received, revisions not counted.
@@ -76,6 +86,11 @@ impl QualityHead {
     /// # Errors
     /// When what was stored is no head over `dim` features.
     pub fn restore(&mut self, dim: usize) -> Result<(), NotPositive> {
-        self.ridge.restore(dim)
+        if !self.offset.is_sound(dim) {
+            return Err(NotPositive { order: dim });
+        }
+        self.ridge.restore(dim)?;
+        self.offset.refresh(self.ridge.theta(), self.ridge.sigma());
+        Ok(())
     }
 }

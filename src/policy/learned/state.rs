@@ -13,7 +13,7 @@ use crate::policy::heads::{Answer, ArmState, FlatPrior, HeadSettings, Report, Ti
 use crate::policy::{LearnError, Learner, Observation, Policy};
 
 /// First bytes of a stored state; the last is the version of the form.
-const MAGIC: [u8; 8] = *b"PMSTATE\x01";
+const MAGIC: [u8; 8] = *b"PMSTATE\x02";
 
 /// Bytes of the SHA-256 at the end.
 const DIGEST_BYTES: usize = 32;
@@ -73,6 +73,8 @@ pub struct LearnedState {
     dim: usize,
     settings: Settings,
     unknown: Arc<ArmState>,
+    /// Reports on any arm, revisions not counted.
+    heard: u64,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
 
@@ -81,6 +83,7 @@ struct Stored {
     schema: FeatureSchema,
     dim: u64,
     settings: Settings,
+    heard: u64,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
 
@@ -99,12 +102,13 @@ impl LearnedState {
     /// When `dim` is 0 or above 1024, or the settings give no proper prior.
     pub fn with_settings(schema: FeatureSchema, dim: usize, settings: Settings) -> Result<Self, StateError> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
-        let fits = positive(settings.gamma) && positive(settings.heads.common_slope_sd);
+        let heads = &settings.heads;
+        let fits = positive(settings.gamma) && positive(heads.common_slope_sd) && heads.offset.is_sound();
         if !(1..=MAX_DIM).contains(&dim) || !fits {
             return Err(StateError::Settings { dim });
         }
         let unknown = ArmState::new(dim, &settings.heads).map_err(|_| StateError::Settings { dim })?;
-        Ok(Self { schema, dim, settings, unknown: Arc::new(unknown), arms: BTreeMap::new() })
+        Ok(Self { schema, dim, settings, unknown: Arc::new(unknown), heard: 0, arms: BTreeMap::new() })
     }
 
     /// Reads what [`Learner::to_bytes`] wrote.
@@ -121,6 +125,7 @@ impl LearnedState {
         let stored: Stored = postcard::from_bytes(body).map_err(StateError::Decode)?;
         let dim = usize::try_from(stored.dim).unwrap_or(usize::MAX);
         let mut state = Self::with_settings(stored.schema, dim, stored.settings)?;
+        state.heard = stored.heard;
         for (arm, mut heads) in stored.arms {
             Arc::make_mut(&mut heads)
                 .restore(dim)
@@ -158,6 +163,7 @@ impl LearnedState {
             dim: self.dim,
             gamma: self.settings.gamma,
             pull: self.pull(),
+            heard: self.heard,
             unknown: Arc::clone(&self.unknown),
             arms: self.arms.clone(),
         })
@@ -210,7 +216,10 @@ impl LearnedState {
         if report.tick == 0 {
             return Err(LearnError::BadNumber { field: "tick", value: 0.0 });
         }
-        self.change(arm, |state| state.rated(&Report { x: &x, ..*report }))
+        let heard = self.heard + u64::from(report.replaces.is_none());
+        self.change(arm, |state| state.rated(&Report { x: &x, ..*report }, heard))?;
+        self.heard = heard;
+        Ok(())
     }
 
     fn answered(
@@ -272,6 +281,7 @@ impl Learner for LearnedState {
             schema: self.schema.clone(),
             dim: self.dim as u64,
             settings: self.settings,
+            heard: self.heard,
             arms: self.arms.clone(),
         };
         // Encoding into memory has no way to fail; were there one, the empty body would be refused when it is read.

@@ -161,7 +161,7 @@ fn damaged_bytes_are_refused() {
     some_log(&mut state, 20);
     let bytes = state.to_bytes();
     assert_eq!(LearnedState::from_bytes(&[]), Err(StateError::Form));
-    assert_eq!(LearnedState::from_bytes(b"PMSTATE\x02rest"), Err(StateError::Form));
+    assert_eq!(LearnedState::from_bytes(b"PMSTATE\x01rest"), Err(StateError::Form));
     assert_eq!(LearnedState::from_bytes(&bytes[..20]), Err(StateError::Digest));
     for at in (8..bytes.len()).step_by(97) {
         let mut bad = bytes.clone();
@@ -191,6 +191,31 @@ fn a_revised_report_counts_once_and_with_its_last_value() {
     for (a, b) in theta(&revised).iter().zip(theta(&plain)) {
         assert!((a - b).abs() < 1e-9);
     }
+    let offset = |s: &LearnedState| s.arm(&arm).unwrap().quality().offset(99);
+    assert!((offset(&revised) - offset(&plain)).abs() < 1e-9);
+}
+
+#[test]
+fn a_sudden_fall_is_seen_within_25_reports_and_its_end_too() {
+    let (mut state, arm) = (fresh(), ArmId::from("a"));
+    let mut rng = StdRng::seed_from_u64(8);
+    let mut tick = 0;
+    let mut expect_after = |state: &mut LearnedState, level: f64, reports: u64| {
+        for _ in 0..reports {
+            tick += 1;
+            let x = context(&[rng.random_range(-1.0..1.0f32), rng.random_range(-1.0..1.0f32)]);
+            let value = (level + rng.random_range(-0.26..0.26f64)).clamp(0.0, 1.0);
+            state.apply(&report(&arm, &x, value, tick)).unwrap();
+        }
+        let policy = state.snapshot(PolicyVersion::from("learned@1"));
+        let question =
+            Question::new(vec![super::super::fixtures::arm("a", 1.0, 4.0)], Some(context(&[0.0, 0.0])));
+        question.ask(|ask| policy.estimates(ask).unwrap()[0].quality.mean)
+    };
+    assert!((expect_after(&mut state, 0.74, 1500) - 0.74).abs() < 0.02);
+    assert!(expect_after(&mut state, 0.57, 25) < 0.68);
+    assert!((expect_after(&mut state, 0.57, 100) - 0.57).abs() < 0.05);
+    assert!(expect_after(&mut state, 0.74, 40) > 0.66);
 }
 
 #[test]
