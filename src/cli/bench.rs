@@ -1,20 +1,19 @@
 //! `pointsman bench`: the quality goals, measured on this machine.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+mod bar;
+mod load;
+
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::{Args, Subcommand, ValueEnum};
 
-use crate::domain::Context;
-use crate::embed::{Encoder, EncoderOptions};
-use crate::offline::dataset::Dataset;
-use crate::offline::routing_bench::{BenchOptions, Report, World, run as run_bench};
-use crate::offline::vectors::vectors;
-use crate::routing::featurize::Featurizer;
-use crate::routing::statistics::prompt_of_text;
+use self::bar::Bar;
+use self::load::{Loaded, Loader};
+use crate::offline::routing_bench::{
+    BenchOptions, LiveOptions, Parting, Report, Table, World, join, newarm, run as run_bandit,
+};
 
 /// Arguments of `bench`.
 #[derive(Debug, Args)]
@@ -29,22 +28,39 @@ enum Bench {
     Routing(RoutingArgs),
 }
 
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Protocol {
+    /// Bandit feedback over folds 2 to 4, then frozen and scored on fold 1
+    Bandit,
+    /// Two folders as one stream: regret over the second beside a fresh learner's
+    Join,
+    /// An arm joins in the middle of a stream (--new)
+    Newarm,
+}
+
 /// Arguments of `bench routing`.
 #[derive(Debug, Args)]
 pub struct RoutingArgs {
     /// A folder with prompts.jsonl.gz and outcomes.csv.gz; may be given several times
     #[arg(long, value_name = "DIR", required = true)]
     data: Vec<PathBuf>,
+    /// What is measured
+    #[arg(long, value_enum, default_value_t = Protocol::Bandit)]
+    protocol: Protocol,
     /// Models to route between, separated by commas [default: all of the folder]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     models: Vec<String>,
+    /// Models that join in the middle of the stream (protocol newarm), one stream each
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    new: Vec<String>,
     /// Shuffles of the stream
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
     /// Share of the drawn models' answers whose quality is reported
     #[arg(long, default_value_t = 1.0, value_parser = share)]
     feedback: f64,
-    /// Share of prompts on which the quality of every model is reported
+    /// Share of prompts on which the quality of every model is reported (protocol bandit)
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     full: f64,
     /// Folder to keep the prompts' vectors in
@@ -69,18 +85,18 @@ fn share(text: &str) -> Result<f64, String> {
 /// When a folder cannot be read, a model is not in it, or the result cannot be written.
 pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     let Bench::Routing(args) = args.what;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let encoder = Encoder::start(EncoderOptions { threads, ..EncoderOptions::default() })?;
-    let featurizer = Featurizer::built_in()?;
-    let reports = args
-        .data
-        .iter()
-        .map(|folder| report(&args, folder, &encoder, &featurizer))
-        .collect::<anyhow::Result<Vec<Report>>>()?;
-    let text = if args.json {
-        serde_json::to_string_pretty(&reports)? + "\n"
-    } else {
-        reports.iter().map(Report::table).collect::<Vec<String>>().join("\n")
+    let loader = Loader::new(args.cache.clone(), args.models.clone())?;
+    let sets = args.data.iter().map(|folder| loader.load(folder)).collect::<anyhow::Result<Vec<Loaded>>>()?;
+    let text = match args.protocol {
+        Protocol::Bandit => {
+            let reports =
+                sets.iter().map(|set| bandit(&args, set)).collect::<anyhow::Result<Vec<Report>>>()?;
+            shown(&args, &reports, Report::table)?
+        }
+        protocol => {
+            let tables = tables(&args, protocol, &sets)?;
+            shown(&args, &tables, Table::to_string)?
+        }
     };
     match &args.out {
         Some(path) => std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display())),
@@ -88,85 +104,49 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     }
 }
 
-fn report(
+fn shown<T: serde::Serialize>(
     args: &RoutingArgs,
-    folder: &Path,
-    encoder: &Encoder,
-    featurizer: &Featurizer,
-) -> anyhow::Result<Report> {
-    let whole = Dataset::load(folder)?;
-    let set = chosen(args, &whole)?;
-    let bar = Bar::new(format!("{}: embedding", whole.name));
-    let vectors =
-        vectors(&whole, encoder, args.cache.as_deref(), &mut |done, all| bar.at(done as u64, all as u64))?;
-    let contexts = contexts(&whole, &vectors, featurizer)?;
-    let world = World::new(&set, &contexts, &vectors)?;
+    found: &[T],
+    table: fn(&T) -> String,
+) -> anyhow::Result<String> {
+    if args.json {
+        return Ok(serde_json::to_string_pretty(found)? + "\n");
+    }
+    Ok(found.iter().map(table).collect::<Vec<String>>().join("\n"))
+}
+
+fn bandit(args: &RoutingArgs, set: &Loaded) -> anyhow::Result<Report> {
+    let world = set.world(Parting::Folds)?;
     let mut options = BenchOptions { seeds: args.seeds, ..BenchOptions::default() };
     (options.stream.feedback, options.stream.full) = (args.feedback, args.full);
-    let bar = Bar::new(format!("{}: learning", whole.name));
-    Ok(run_bench(&world, &options, &mut |done, all| bar.at(done, all))?)
+    let bar = Bar::new(format!("{}: learning", world.name));
+    Ok(run_bandit(&world, &options, &mut |done, all| bar.at(done, all))?)
 }
 
-/// The set with the chosen models' columns and all its rows.
-fn chosen(args: &RoutingArgs, whole: &Dataset) -> anyhow::Result<Dataset> {
-    if args.models.is_empty() {
-        return Ok(whole.clone());
+fn tables(args: &RoutingArgs, protocol: Protocol, sets: &[Loaded]) -> anyhow::Result<Vec<Table>> {
+    if protocol == Protocol::Join {
+        let [first, second] = sets else { anyhow::bail!("--protocol join wants two folders, in order") };
+        return Ok(vec![live(args, protocol, &first.followed_by(second)?)?]);
     }
-    for model in &args.models {
-        let known = whole.models.join(", ");
-        ensure!(
-            whole.models.contains(model),
-            "--models: {} has no model {model:?}; it has {known}",
-            whole.name
-        );
-    }
-    let keep: Vec<usize> =
-        (0..whole.models.len()).filter(|k| args.models.contains(&whole.models[*k])).collect();
-    let mut set = whole.clone();
-    set.models = keep.iter().map(|k| whole.models[*k].clone()).collect();
-    set.cells = whole.cells.iter().map(|cells| keep.iter().map(|k| cells[*k]).collect()).collect();
-    Ok(set)
+    sets.iter().map(|set| live(args, protocol, &set.world(Parting::Folds)?)).collect()
 }
 
-fn contexts(
-    dataset: &Dataset,
-    vectors: &[Arc<[f32]>],
-    featurizer: &Featurizer,
-) -> anyhow::Result<Vec<Context>> {
-    let context = |(row, vector): (&crate::offline::dataset::Row, &Arc<[f32]>)| {
-        featurizer
-            .context(vector, &prompt_of_text(&row.prompt))
-            .with_context(|| format!("{}: prompt {}", dataset.name, row.id))
+fn live(args: &RoutingArgs, protocol: Protocol, world: &World) -> anyhow::Result<Table> {
+    let options = LiveOptions { feedback: args.feedback, ..LiveOptions::default() };
+    let bar = Bar::new(format!("{}: living", world.name));
+    let mut progress = |done, all| bar.at(done, all);
+    Ok(match protocol {
+        Protocol::Newarm => newarm(world, &newcomers(args, world)?, &options, args.seeds, &mut progress)?,
+        _ => join(world, &options, args.seeds, &mut progress)?,
+    })
+}
+
+/// Indices of the arms named by `--new`.
+fn newcomers(args: &RoutingArgs, world: &World) -> anyhow::Result<Vec<usize>> {
+    ensure!(!args.new.is_empty(), "--protocol newarm wants --new NAMES");
+    let index = |name: &String| {
+        let found = world.arms.iter().position(|arm| arm.id.as_str() == name);
+        found.with_context(|| format!("--new: {} has no model {name:?}", world.name))
     };
-    dataset.rows.iter().zip(vectors).map(context).collect()
-}
-
-/// A progress bar on a terminal; elsewhere a line when a step begins.
-struct Bar(ProgressBar);
-
-impl Bar {
-    fn new(what: String) -> Self {
-        if !std::io::stderr().is_terminal() {
-            // Nothing to do when the standard error is closed.
-            let _ = writeln!(std::io::stderr(), "{what}");
-            return Self(ProgressBar::hidden());
-        }
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
-        let bar = ProgressBar::new(0).with_message(what);
-        Self(match style {
-            Ok(style) => bar.with_style(style),
-            Err(_) => bar,
-        })
-    }
-
-    fn at(&self, done: u64, all: u64) {
-        self.0.set_length(all);
-        self.0.set_position(done);
-    }
-}
-
-impl Drop for Bar {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
+    args.new.iter().map(index).collect()
 }

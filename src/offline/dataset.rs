@@ -127,6 +127,17 @@ impl Dataset {
         Ok(Self { name, rows, models, cells })
     }
 
+    /// The same prompts with the named models only.
+    pub fn with_models(&self, models: &[String]) -> Self {
+        let keep: Vec<usize> = (0..self.models.len()).filter(|k| models.contains(&self.models[*k])).collect();
+        Self {
+            name: self.name.clone(),
+            rows: self.rows.clone(),
+            models: keep.iter().map(|k| self.models[*k].clone()).collect(),
+            cells: self.cells.iter().map(|cells| keep.iter().map(|k| cells[*k]).collect()).collect(),
+        }
+    }
+
     /// The same set with the named models only, and without prompts that one of them did not answer.
     pub fn restricted_to(&self, models: &[String]) -> Self {
         let keep: Vec<usize> = (0..self.models.len()).filter(|k| models.contains(&self.models[*k])).collect();

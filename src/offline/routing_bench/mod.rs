@@ -10,16 +10,24 @@
 //! Numbers are reported for fold 1, so what is tuned here must be confirmed on rows that nobody has seen.
 
 mod curve;
+mod join;
+mod live;
+mod newarm;
 mod predict;
 mod report;
 mod stream;
+mod table;
 mod world;
 
 pub use curve::{Curve, Point, Span};
+pub use join::join;
+pub use live::{AsRecorded, LiveOptions, Script};
+pub use newarm::newarm;
 pub use predict::Predictions;
 pub use report::{Gain, Interval, Report, Row};
 pub use stream::StreamOptions;
-pub use world::{World, WorldError};
+pub use table::{Figure, Goal, Line, Table};
+pub use world::{Parting, World, WorldError};
 
 use crate::policy::{Settings, StateError};
 

@@ -69,8 +69,8 @@ fn ridge(world: &World, settings: &Settings) -> Result<Predictions, StateError> 
     let mut pupil = Pupil::new(world, &settings)?;
     for case in &world.training {
         for k in 0..world.arms.len() {
-            pupil.charge(case, k, UnixMs(0));
-            pupil.rate(case, k);
+            pupil.charge(case, k, &case.outcomes[k], UnixMs(0));
+            pupil.rate(case, k, case.outcomes[k].quality);
         }
     }
     Ok(learned(world, &pupil.policy("ridge".to_owned())))

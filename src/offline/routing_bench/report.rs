@@ -24,7 +24,8 @@ pub struct Interval {
 const T975: [f64; 10] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
 
 impl Interval {
-    fn over(values: &[f64]) -> Self {
+    /// Over one value a seed.
+    pub fn over(values: &[f64]) -> Self {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n.max(1.0);
         if values.len() < 2 {

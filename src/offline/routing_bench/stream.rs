@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::BenchOptions;
-use super::world::{Case, World};
+use super::world::{Case, Outcome, World};
 use crate::domain::{Arm, Constraints, PolicyVersion, Preference, UnixMs};
 use crate::policy::explore::draw;
 use crate::policy::{
@@ -51,12 +51,12 @@ impl<'a> Pupil<'a> {
     }
 
     /// Is told what arm `k` cost on a prompt.
-    pub fn charge(&mut self, case: &Case, k: usize, at: UnixMs) {
+    pub fn charge(&mut self, case: &Case, k: usize, outcome: &Outcome, at: UnixMs) {
         let seen = Observation::Answered {
             arm: &self.world.arms[k].id,
             context: Some(&case.context),
             input_tokens: case.input_tokens,
-            output_tokens: self.world.priced.then_some(case.outcomes[k].output_tokens),
+            output_tokens: self.world.priced.then_some(outcome.output_tokens),
             first_token_ms: None,
             total_ms: None,
             at,
@@ -65,12 +65,12 @@ impl<'a> Pupil<'a> {
     }
 
     /// Is told how good arm `k` was on a prompt.
-    pub fn rate(&mut self, case: &Case, k: usize) {
+    pub fn rate(&mut self, case: &Case, k: usize, value: f64) {
         self.ticks[k] += 1;
         let seen = Observation::Quality {
             arm: &self.world.arms[k].id,
             context: &case.context,
-            value: case.outcomes[k].quality,
+            value,
             weight: 1.0,
             tick: self.ticks[k],
             replaces: None,
@@ -131,11 +131,11 @@ pub fn learn(
         let Ok(proposed) = proposed else { continue };
         let drawn = draw(&proposed.distribution, rng.random());
         let Some(k) = world.arms.iter().position(|arm| arm.id == drawn.arm) else { continue };
-        pupil.charge(case, k, at);
+        pupil.charge(case, k, &case.outcomes[k], at);
         if rng.random_bool(options.stream.full) {
-            (0..world.arms.len()).for_each(|k| pupil.rate(case, k));
+            (0..world.arms.len()).for_each(|k| pupil.rate(case, k, case.outcomes[k].quality));
         } else if rng.random_bool(options.stream.feedback) {
-            pupil.rate(case, k);
+            pupil.rate(case, k, case.outcomes[k].quality);
         }
     }
     Ok(pupil.policy(format!("learned@{}", world.training.len())))

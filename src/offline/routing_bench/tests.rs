@@ -53,7 +53,7 @@ fn dataset(priced: bool, rows: usize) -> (Dataset, Vec<Context>, Vec<Arc<[f32]>>
 
 fn world(priced: bool, rows: usize) -> World {
     let (set, contexts, vectors) = dataset(priced, rows);
-    World::new(&set, &contexts, &vectors).unwrap()
+    World::new(&set, &contexts, &vectors, Parting::Folds).unwrap()
 }
 
 fn options(seeds: u64) -> BenchOptions {
@@ -74,7 +74,7 @@ fn prices_are_found_from_recorded_tokens_and_costs() {
 fn costs_without_tokens_become_tokens_at_a_price() {
     let (mut set, contexts, vectors) = dataset(true, 400);
     set.cells.iter_mut().flatten().flatten().for_each(|c| (c.input_tokens, c.output_tokens) = (None, None));
-    let world = World::new(&set, &contexts, &vectors).unwrap();
+    let world = World::new(&set, &contexts, &vectors, Parting::Folds).unwrap();
     for case in &world.scored {
         for (arm, outcome) in world.arms.iter().zip(&case.outcomes) {
             let again = arm.price.output * f64::from(outcome.output_tokens) / 1e6;
@@ -126,7 +126,10 @@ fn without_costs_quality_alone_is_compared() {
 #[test]
 fn a_world_needs_rows_to_learn_from_and_to_score() {
     let (mut set, contexts, vectors) = dataset(true, 8);
-    assert!(matches!(World::new(&set, &contexts[..7], &vectors), Err(WorldError::Shape { found: 7, .. })));
+    assert!(matches!(
+        World::new(&set, &contexts[..7], &vectors, Parting::Folds),
+        Err(WorldError::Shape { found: 7, .. })
+    ));
     set.rows.iter_mut().for_each(|r| r.fold = 1);
-    assert!(matches!(World::new(&set, &contexts, &vectors), Err(WorldError::NoRows { .. })));
+    assert!(matches!(World::new(&set, &contexts, &vectors, Parting::Folds), Err(WorldError::NoRows { .. })));
 }

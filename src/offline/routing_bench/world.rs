@@ -3,10 +3,42 @@
 use std::sync::Arc;
 
 use crate::domain::{Arm, ArmId, CapabilitySet, Context, Limits, Price, ProviderId};
-use crate::offline::dataset::{Cell, Dataset};
+use crate::offline::dataset::{Cell, Dataset, Row};
 
 /// Fold that is scored; the others are learned from.
 const SCORED_FOLD: u8 = 1;
+
+/// Which prompts are learned from first and which come after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parting {
+    /// Folds 2 to 4, then fold 1.
+    Folds,
+    /// The origin's `val`, then its `test`; other prompts are left out.
+    Origin,
+    /// So many rows, then the others.
+    Rows(usize),
+}
+
+impl Parting {
+    /// Whether row `i` belongs to the second part; `None`: to neither.
+    fn is_second(self, i: usize, row: &Row) -> Option<bool> {
+        match (self, row.split.as_deref()) {
+            (Self::Folds, _) => Some(row.fold == SCORED_FOLD),
+            (Self::Rows(first), _) => Some(i >= first),
+            (Self::Origin, Some("val")) => Some(false),
+            (Self::Origin, Some("test")) => Some(true),
+            (Self::Origin, _) => None,
+        }
+    }
+
+    fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::Folds => ["folds 2 to 4", "fold 1"],
+            Self::Origin => ["split `val`", "split `test`"],
+            Self::Rows(_) => ["the first set", "the second set"],
+        }
+    }
+}
 
 /// Where tokens are unknown, an arm's mean call on the training folds counts as so many output tokens.
 const PSEUDO_TOKENS: f64 = 1000.0;
@@ -17,15 +49,15 @@ const PRICE_TOLERANCE: f64 = 0.02;
 /// Why a data set is no world.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WorldError {
-    /// Fold 1 or folds 2 to 4 have no prompt that all models answered.
-    #[error("{name}: no prompt that all {models} models answered in {folds}")]
+    /// A part has no prompt that all models answered.
+    #[error("{name}: no prompt that all {models} models answered in {part}")]
     NoRows {
         /// Of which set.
         name: String,
         /// How many models.
         models: usize,
-        /// Which folds.
-        folds: &'static str,
+        /// Which part.
+        part: &'static str,
     },
     /// Contexts or vectors are not one for each prompt.
     #[error("{name}: {rows} prompts but {found} contexts or vectors")]
@@ -74,9 +106,9 @@ pub struct World {
     pub arms: Vec<Arm>,
     /// Whether costs are known; without, quality alone counts.
     pub priced: bool,
-    /// Folds 2 to 4.
+    /// What comes first; all that the bandit protocol learns from.
     pub training: Vec<Case>,
-    /// Fold 1.
+    /// What comes after.
     pub scored: Vec<Case>,
 }
 
@@ -85,7 +117,12 @@ impl World {
     ///
     /// # Errors
     /// When the shapes differ, or nothing is left to learn from or to score.
-    pub fn new(dataset: &Dataset, contexts: &[Context], vectors: &[Arc<[f32]>]) -> Result<Self, WorldError> {
+    pub fn new(
+        dataset: &Dataset,
+        contexts: &[Context],
+        vectors: &[Arc<[f32]>],
+        parting: Parting,
+    ) -> Result<Self, WorldError> {
         let (name, rows) = (dataset.name.clone(), dataset.rows.len());
         if contexts.len() != rows || vectors.len() != rows {
             return Err(WorldError::Shape { name, rows, found: contexts.len().min(vectors.len()) });
@@ -97,9 +134,10 @@ impl World {
             .filter_map(|(i, cells)| Some((i, cells.iter().copied().collect::<Option<Vec<Cell>>>()?)))
             .collect();
         let priced = full.iter().flat_map(|(_, cells)| cells).all(|c| c.cost_usd.is_some());
-        let trained = |i: usize| dataset.rows[i].fold != SCORED_FOLD;
+        let second = |i: usize| parting.is_second(i, &dataset.rows[i]);
+        let first = || full.iter().filter(|(i, _)| second(*i) == Some(false));
         let prices: Vec<Tariff> = (0..dataset.models.len())
-            .map(|k| Tariff::of(full.iter().filter(|(i, _)| trained(*i)).map(|(_, cells)| &cells[k]), priced))
+            .map(|k| Tariff::of(first().map(|(_, cells)| &cells[k]), priced))
             .collect();
         let mut world = Self {
             arms: dataset.models.iter().zip(&prices).map(|(m, tariff)| arm(m, tariff.price())).collect(),
@@ -109,6 +147,7 @@ impl World {
             scored: Vec::new(),
         };
         for (i, cells) in full {
+            let Some(second) = second(i) else { continue };
             let case = Case {
                 task: dataset.rows[i].task.clone(),
                 context: contexts[i].clone(),
@@ -116,15 +155,15 @@ impl World {
                 input_tokens: input_tokens(&cells),
                 outcomes: cells.iter().zip(&prices).map(|(cell, tariff)| tariff.outcome(cell)).collect(),
             };
-            if trained(i) { world.training.push(case) } else { world.scored.push(case) }
+            if second { world.scored.push(case) } else { world.training.push(case) }
         }
-        world.checked()
+        world.checked(parting)
     }
 
-    fn checked(self) -> Result<Self, WorldError> {
-        for (cases, folds) in [(&self.training, "folds 2 to 4"), (&self.scored, "fold 1")] {
+    fn checked(self, parting: Parting) -> Result<Self, WorldError> {
+        for (cases, part) in [&self.training, &self.scored].into_iter().zip(parting.names()) {
             if cases.is_empty() {
-                return Err(WorldError::NoRows { name: self.name, models: self.arms.len(), folds });
+                return Err(WorldError::NoRows { name: self.name, models: self.arms.len(), part });
             }
         }
         Ok(self)

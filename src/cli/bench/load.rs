@@ -1,0 +1,110 @@
+//! From folders of recorded outcomes to a world: choose models, embed, featurize.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+
+use super::bar::Bar;
+use crate::domain::Context;
+use crate::embed::{Encoder, EncoderOptions};
+use crate::offline::dataset::{Dataset, Row};
+use crate::offline::routing_bench::{Parting, World};
+use crate::offline::vectors::vectors;
+use crate::routing::featurize::Featurizer;
+use crate::routing::statistics::prompt_of_text;
+
+/// What all sets of a run are read with.
+pub(super) struct Loader {
+    encoder: Encoder,
+    featurizer: Featurizer,
+    cache: Option<PathBuf>,
+    models: Vec<String>,
+}
+
+/// A set with its prompts' vectors and features.
+pub(super) struct Loaded {
+    set: Dataset,
+    contexts: Vec<Context>,
+    vectors: Vec<Arc<[f32]>>,
+}
+
+impl Loader {
+    /// `models`: those to route between; empty: all that the sets have.
+    pub fn new(cache: Option<PathBuf>, models: Vec<String>) -> anyhow::Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let encoder = Encoder::start(EncoderOptions { threads, ..EncoderOptions::default() })?;
+        Ok(Self { encoder, featurizer: Featurizer::built_in()?, cache, models })
+    }
+
+    /// Reads a folder; vectors are made of the whole set, so that the cache serves every choice of models.
+    pub fn load(&self, folder: &Path) -> anyhow::Result<Loaded> {
+        let whole = Dataset::load(folder)?;
+        let set = self.chosen(&whole)?;
+        let bar = Bar::new(format!("{}: embedding", whole.name));
+        let vectors = vectors(&whole, &self.encoder, self.cache.as_deref(), &mut |done, all| {
+            bar.at(done as u64, all as u64);
+        })?;
+        let context = |(row, vector): (&Row, &Arc<[f32]>)| {
+            self.featurizer
+                .context(vector, &prompt_of_text(&row.prompt))
+                .with_context(|| format!("{}: prompt {}", whole.name, row.id))
+        };
+        let contexts = whole.rows.iter().zip(&vectors).map(context).collect::<anyhow::Result<_>>()?;
+        Ok(Loaded { set, contexts, vectors })
+    }
+
+    /// The set with the chosen models' columns and all its rows.
+    fn chosen(&self, whole: &Dataset) -> anyhow::Result<Dataset> {
+        if self.models.is_empty() {
+            return Ok(whole.clone());
+        }
+        for model in &self.models {
+            let known = whole.models.join(", ");
+            ensure!(
+                whole.models.contains(model),
+                "--models: {} has no model {model:?}; it has {known}",
+                whole.name
+            );
+        }
+        Ok(whole.with_models(&self.models))
+    }
+}
+
+impl Loaded {
+    /// The world of one set.
+    pub fn world(&self, parting: Parting) -> anyhow::Result<World> {
+        Ok(World::new(&self.set, &self.contexts, &self.vectors, parting)?)
+    }
+
+    /// The world of this set followed by another, over the models that both have; of those, the ones with a cost on every prompt of both.
+    pub fn followed_by(&self, then: &Self) -> anyhow::Result<World> {
+        let models: Vec<String> = self
+            .set
+            .models
+            .iter()
+            .filter(|m| priced(&self.set, m) && priced(&then.set, m))
+            .cloned()
+            .collect();
+        ensure!(
+            !models.is_empty(),
+            "{} and {} have no model with costs in common",
+            self.set.name,
+            then.set.name
+        );
+        let mut set = self.set.with_models(&models);
+        let parting = Parting::Rows(set.rows.len());
+        let second = then.set.with_models(&models);
+        set.name = format!("{} then {}", set.name, second.name);
+        set.rows.extend(second.rows);
+        set.cells.extend(second.cells);
+        let contexts = [self.contexts.as_slice(), &then.contexts].concat();
+        let vectors = [self.vectors.as_slice(), &then.vectors].concat();
+        Ok(World::new(&set, &contexts, &vectors, parting)?)
+    }
+}
+
+fn priced(set: &Dataset, model: &str) -> bool {
+    let Some(k) = set.models.iter().position(|m| m == model) else { return false };
+    set.cells.iter().filter_map(|cells| cells[k]).all(|cell| cell.cost_usd.is_some())
+}
