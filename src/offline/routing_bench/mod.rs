@@ -3,15 +3,17 @@
 //! The policy sees folds 2 to 4 once, as a shuffled stream with bandit feedback: it draws an arm and is told what that arm did,
 //! nothing else. Each request of the stream has a preference of its own, from the same grid that is swept later, as the callers
 //! of one service do. Then it is frozen and routes fold 1 greedily under every preference of the grid, which gives a curve of
-//! quality over spend. The baselines `knn`, `ridge` and `task table` are told what *every* arm did on folds 2 to 4; they are
+//! quality over spend. The baselines `knn`, `k-means`, `ridge`, `MLP` and `task table` are told what *every* arm did on folds 2 to 4; they are
 //! swept in the same way. `fixed mix` is the upper hull of the single arms, measured on fold 1 itself: the best that any mix of
 //! two arms without a look at the prompt could have done there.
 //!
 //! Numbers are reported for fold 1, so what is tuned here must be confirmed on rows that nobody has seen.
 
+mod clusters;
 mod curve;
 mod join;
 mod live;
+mod mlp;
 mod newarm;
 mod predict;
 mod report;

@@ -5,11 +5,15 @@ use std::collections::HashMap;
 use super::curve::{Curve, Point};
 use super::stream::{Pupil, ask};
 use super::world::World;
+use super::{clusters, mlp};
 use crate::domain::{Preference, UnixMs};
 use crate::policy::{LearnedPolicy, Settings, StateError};
 
 /// Neighbours that are asked.
-const NEIGHBOURS: [usize; 3] = [40, 70, 100];
+const NEIGHBOURS: [usize; 5] = [40, 60, 70, 80, 100];
+
+/// Clusters of k-means.
+const CLUSTERS: [usize; 2] = [16, 32];
 
 /// A task's mean is pulled to the arm's mean as by so many prompts.
 const TASK_SHRINKAGE: f64 = 5.0;
@@ -54,7 +58,18 @@ pub fn baselines(world: &World, settings: &Settings) -> Result<Vec<(String, Pred
     for (neighbours, predictions) in NEIGHBOURS.iter().zip(knn(world)) {
         all.push((format!("knn {neighbours} (full labels)"), predictions));
     }
-    all.push(("ridge (full labels)".to_owned(), ridge(world, settings)?));
+    for count in CLUSTERS {
+        let predictions = Predictions(clusters::predictions(world, count));
+        all.push((format!("k-means {count} (full labels)"), predictions));
+    }
+    let ridge = ridge(world, settings)?;
+    // The network says nothing of cost: it takes the ridge's.
+    let with_cost = |(own, costs): (Vec<f64>, &Vec<(f64, f64)>)| {
+        own.into_iter().zip(costs).map(|(quality, (_, cost))| (quality, *cost)).collect()
+    };
+    let network = mlp::qualities(world).into_iter().zip(&ridge.0).map(with_cost).collect();
+    all.push(("ridge (full labels)".to_owned(), ridge));
+    all.push(("MLP (full labels)".to_owned(), Predictions(network)));
     let truth =
         |outcomes: &[super::world::Outcome]| outcomes.iter().map(|o| (o.quality, o.cost_usd)).collect();
     let oracle = Predictions(world.scored.iter().map(|case| truth(&case.outcomes)).collect());

@@ -97,7 +97,13 @@ fn ours_beats_every_mix_where_prompts_differ_and_full_labels_are_no_worse() {
     assert!(oracle.0 > ours.0 && oracle.1 > ours.1);
     assert!((area("ridge").0 - ours.0).abs() < 0.02);
     assert!((area("task table").0 - ours.0).abs() < 0.02);
-    assert!((area("knn 100").0 - ours.0).abs() < 0.03);
+    for reference in ["knn 100", "k-means 16", "MLP"] {
+        assert!(
+            (area(reference).0 - ours.0).abs() < 0.03,
+            "{reference}: {:?} and ours {ours:?}",
+            area(reference)
+        );
+    }
     assert_eq!(report.gain.at_budgets.len(), 7);
     assert!(report.gain.mean.mean > 0.05);
     assert!(report.table().contains("| pointsman (bandit feedback) |"));
@@ -132,4 +138,37 @@ fn a_world_needs_rows_to_learn_from_and_to_score() {
     ));
     set.rows.iter_mut().for_each(|r| r.fold = 1);
     assert!(matches!(World::new(&set, &contexts, &vectors, Parting::Folds), Err(WorldError::NoRows { .. })));
+}
+
+#[test]
+fn what_was_learned_on_the_first_set_helps_on_a_second_of_the_same_kind() {
+    let (set, contexts, vectors) = dataset(true, 1200);
+    let world = World::new(&set, &contexts, &vectors, Parting::Rows(600)).unwrap();
+    assert_eq!((world.training.len(), world.scored.len()), (600, 600));
+    let table = join(&world, &LiveOptions::default(), 3, &mut |_, _| {}).unwrap();
+    assert_eq!((table.lines.len(), table.goals.len()), (2, 2));
+    assert!(table.goals.iter().all(|goal| goal.met && goal.found.parse::<f64>().unwrap() < 1.0), "{table}");
+}
+
+#[test]
+fn a_good_newcomer_is_adopted_and_a_bad_one_is_left() {
+    let mut one = world(true, 2400);
+    // The newcomer is what it was; the same arm, made useless, is the bad one.
+    let good = newarm(&one, &[1], &LiveOptions::default(), 2, &mut |_, _| {}).unwrap();
+    let seeds_short = good.goals[0].found.contains("not in");
+    assert!(good.goals[0].goal.contains("within 60 of its feedbacks") && !seeds_short, "{good}");
+    one.training.iter_mut().for_each(|case| case.outcomes[1].quality = 0.0);
+    let bad = newarm(&one, &[1], &LiveOptions::default(), 2, &mut |_, _| {}).unwrap();
+    assert!(bad.goals[0].goal.contains("of traffic"), "{bad}");
+    assert!(bad.goals[0].found.parse::<f64>().unwrap() < 0.1, "{bad}");
+}
+
+#[test]
+fn the_origins_split_is_val_then_test_and_leaves_the_rest() {
+    let (mut set, contexts, vectors) = dataset(true, 40);
+    for (i, row) in set.rows.iter_mut().enumerate() {
+        row.split = [Some("val"), Some("test"), None, Some("train")][i % 4].map(str::to_owned);
+    }
+    let world = World::new(&set, &contexts, &vectors, Parting::Origin).unwrap();
+    assert_eq!((world.training.len(), world.scored.len()), (10, 10));
 }
