@@ -2,6 +2,7 @@
 
 mod bar;
 mod load;
+mod peers;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -66,6 +67,13 @@ pub struct RoutingArgs {
     /// Folder to keep the prompts' vectors in
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
+    /// Also run other routers from their own libraries: a script that takes EXPORT RESULT (protocol bandit; needs Python 3.11)
+    /// [default: benches/peers/run.py]
+    #[arg(long, value_name = "SCRIPT", num_args = 0..=1, default_missing_value = peers::SCRIPT)]
+    peers: Option<PathBuf>,
+    /// Shuffles that peers are run on, at most those of --seeds
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    peer_seeds: u64,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -120,7 +128,12 @@ fn bandit(args: &RoutingArgs, set: &Loaded) -> anyhow::Result<Report> {
     let mut options = BenchOptions { seeds: args.seeds, ..BenchOptions::default() };
     (options.stream.feedback, options.stream.full) = (args.feedback, args.full);
     let bar = Bar::new(format!("{}: learning", world.name));
-    Ok(run_bandit(&world, &options, &mut |done, all| bar.at(done, all))?)
+    let mut report = run_bandit(&world, &options, &mut |done, all| bar.at(done, all))?;
+    if let Some(script) = &args.peers {
+        let seeds = args.peer_seeds.min(args.seeds);
+        peers::ask(script, &world, &world.grid(options.grid), seeds)?.join(&mut report);
+    }
+    Ok(report)
 }
 
 fn tables(args: &RoutingArgs, protocol: Protocol, sets: &[Loaded]) -> anyhow::Result<Vec<Table>> {

@@ -106,6 +106,7 @@ pub fn report(world: &World, grid: &[f64], ours: &[Curve], baselines: &[(String,
     let oracle: Option<Curve> =
         baselines.iter().find(|(name, _)| name == "oracle").map(|(_, p)| p.sweep(world, grid));
     let best = oracle.unwrap_or_else(|| mix.clone());
+    let best: Vec<f64> = budgets.iter().map(|b| best.at(*b)).collect();
     let row = |name: &str, curves: &[Curve]| row(name, curves, &span, &budgets, &best);
     let mut rows = vec![
         row("pointsman (bandit feedback)", ours),
@@ -148,11 +149,12 @@ fn single_rows(world: &World, arms: &[(String, Point)]) -> Vec<(String, Point)> 
     rows
 }
 
-fn row(name: &str, curves: &[Curve], span: &Span, budgets: &[f64], oracle: &Curve) -> Row {
+/// `best` is the oracle's quality at the budgets.
+fn row(name: &str, curves: &[Curve], span: &Span, budgets: &[f64], best: &[f64]) -> Row {
     let over =
         |value: &dyn Fn(&Curve) -> f64| Interval::over(&curves.iter().map(value).collect::<Vec<f64>>());
     let at_budgets: Vec<Interval> = budgets.iter().map(|b| over(&|c| c.at(*b))).collect();
-    let missed = budgets.iter().zip(&at_budgets).map(|(b, got)| oracle.at(*b) - got.mean);
+    let missed = best.iter().zip(&at_budgets).map(|(best, got)| best - got.mean);
     Row {
         name: name.to_owned(),
         linear_area: over(&|c| c.linear_area(span)),
@@ -178,6 +180,14 @@ fn gain(ours: &[Curve], mix: &Curve, budgets: &[f64]) -> Gain {
 }
 
 impl Report {
+    /// Puts another way to route, one curve a seed, before the oracle.
+    pub fn add(&mut self, name: &str, curves: &[Curve]) {
+        let oracle = self.rows.iter().position(|row| row.name == "oracle").unwrap_or(self.rows.len());
+        let best = self.rows.get(oracle).map_or(&[][..], |row| &row.at_budgets);
+        let best: Vec<f64> = best.iter().map(|quality| quality.mean).collect();
+        self.rows.insert(oracle, row(name, curves, &self.span, &self.budgets, &best));
+    }
+
     /// A Markdown table with a line on what was run.
     pub fn table(&self) -> String {
         let mut out = format!(

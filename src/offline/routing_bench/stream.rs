@@ -108,6 +108,13 @@ pub fn ask<T>(world: &World, case: &Case, preference: &Preference, with: impl Fn
     })
 }
 
+/// The order in which a stream takes its rows.
+pub fn shuffled(rows: usize, rng: &mut StdRng) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rows).collect();
+    order.shuffle(rng);
+    order
+}
+
 /// Lives through the training folds in the order of `seed`.
 pub fn learn(
     world: &World,
@@ -116,8 +123,7 @@ pub fn learn(
     seed: u64,
 ) -> Result<Arc<LearnedPolicy>, StateError> {
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut order: Vec<usize> = (0..world.training.len()).collect();
-    order.shuffle(&mut rng);
+    let order = shuffled(world.training.len(), &mut rng);
     let mut pupil = Pupil::new(world, &options.settings)?;
     for (turn, i) in order.into_iter().enumerate() {
         let case = &world.training[i];

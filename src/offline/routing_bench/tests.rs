@@ -51,12 +51,12 @@ fn dataset(priced: bool, rows: usize) -> (Dataset, Vec<Context>, Vec<Arc<[f32]>>
     (set, contexts, vectors)
 }
 
-fn world(priced: bool, rows: usize) -> World {
+pub(super) fn world(priced: bool, rows: usize) -> World {
     let (set, contexts, vectors) = dataset(priced, rows);
     World::new(&set, &contexts, &vectors, Parting::Folds).unwrap()
 }
 
-fn options(seeds: u64) -> BenchOptions {
+pub(super) fn options(seeds: u64) -> BenchOptions {
     let mut options = BenchOptions { seeds, ..BenchOptions::default() };
     options.settings.heads.quality.slope_sd = 0.2;
     options
