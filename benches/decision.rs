@@ -6,8 +6,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pointsman::domain::{
-    Arm, ArmId, CapabilitySet, Constraints, Context, FeatureSchema, Limits, PolicyVersion, Preference, Price,
-    ProviderId, UnixMs,
+    Arm, ArmId, CapabilitySet, Constraints, Context, FeatureSchema, Limits, Multiplier, PolicyVersion,
+    Preference, Price, ProviderId, UnixMs,
 };
 use pointsman::policy::{Ask, Exploration, LearnedState, Learner, Observation, Policy};
 use rand::rngs::StdRng;
@@ -90,6 +90,7 @@ fn decision(c: &mut Criterion) {
         turn: 0,
         at: UnixMs(1000),
         exploration: Exploration::DEFAULT,
+        multiplier: Multiplier::FREE,
     };
     c.bench_function("decision, 8 arms, d 45", |b| b.iter(|| black_box(policy.propose(black_box(&ask)))));
 }

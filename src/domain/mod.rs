@@ -3,6 +3,7 @@
 //! Everything may import this module; it imports nothing of ours. A value that exists here is valid: constructors check.
 
 mod arm;
+mod budget;
 mod context;
 mod decision;
 mod event;
@@ -14,6 +15,7 @@ mod prompt;
 mod units;
 
 pub use arm::{Arm, Capability, CapabilitySet, Catalog, Limits, Price};
+pub use budget::{BudgetLimits, BudgetScope, LimitError, Multiplier, Period};
 pub use context::{Context, ContextError, Cut, Encoding, FeatureSchema};
 pub use decision::{
     ArmDistribution, ArmEstimate, ArmSet, Decision, DistributionError, EmptyArmSet, Estimate, Excluded,

@@ -2,8 +2,8 @@
 
 use super::{Ask, Exploration};
 use crate::domain::{
-    Arm, ArmId, CapabilitySet, Constraints, Context, FeatureSchema, Limits, Preference, Price, ProviderId,
-    UnixMs,
+    Arm, ArmId, CapabilitySet, Constraints, Context, FeatureSchema, Limits, Multiplier, Preference, Price,
+    ProviderId, UnixMs,
 };
 
 /// An arm at `input` and `output` USD per million tokens.
@@ -35,6 +35,7 @@ pub struct Question {
     pub preference: Preference,
     pub constraints: Constraints,
     pub exploration: Exploration,
+    pub multiplier: Multiplier,
     pub turn: u64,
     pub at: UnixMs,
 }
@@ -47,6 +48,7 @@ impl Question {
             preference: Preference::best(),
             constraints: Constraints::default(),
             exploration: Exploration::DEFAULT,
+            multiplier: Multiplier::FREE,
             turn: 0,
             at: UnixMs(0),
         }
@@ -66,6 +68,7 @@ impl Question {
             turn: self.turn,
             at: self.at,
             exploration: self.exploration,
+            multiplier: self.multiplier,
         })
     }
 }

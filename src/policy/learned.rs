@@ -58,7 +58,7 @@ impl LearnedPolicy {
         let mut scratch = Vec::with_capacity(self.dim);
         let mut estimates: Vec<ArmEstimate> =
             ask.arms.iter().map(|arm| self.state_of(&arm.id).estimate(arm, &call, &mut scratch)).collect();
-        let scale = Scale::new(ask.preference, &self.reference(ask, &estimates));
+        let scale = self.scale(ask, &estimates).dearer(ask.multiplier.likelier());
         for estimate in &mut estimates {
             estimate.utility = scale.utility(estimate);
         }
@@ -68,6 +68,11 @@ impl LearnedPolicy {
     fn features(&self, context: &Context) -> Result<Vec<f64>, ContextError> {
         check_context(context, &self.schema, self.dim)?;
         Ok(context.features().iter().map(|x| f64::from(*x)).collect())
+    }
+
+    /// What the caller's preference makes of an estimate, before a budget's price.
+    fn scale(&self, ask: &Ask<'_>, estimates: &[ArmEstimate]) -> Scale {
+        Scale::new(ask.preference, &self.reference(ask, estimates))
     }
 
     /// The default arm's typical call. When that arm is free, the mean over the eligible arms stands in for its cost.
@@ -86,27 +91,32 @@ impl LearnedPolicy {
         self.state_of(arm).quality().reports()
     }
 
+    /// Over all eligible arms, and the index of the best at the likelier price of a dollar. Where a budget has two prices the two
+    /// distributions are mixed by their shares.
     fn distribution(
         &self,
         ask: &Ask<'_>,
         estimates: &[ArmEstimate],
     ) -> Result<(ArmDistribution, usize), DistributionError> {
         let (drawable, _) = within_bounds(estimates, ask.constraints);
-        let utilities: Vec<f64> = drawable.iter().map(|i| estimates[*i].utility).collect();
         let costs_usd: Vec<f64> = drawable.iter().map(|i| estimates[*i].cost_usd).collect();
         let gamma_of = |i: &usize| gamma(self.gamma, self.quality_feedbacks(&estimates[*i].arm));
         let gammas: Vec<f64> = drawable.iter().map(gamma_of).collect();
-        let stakes = Stakes {
-            utilities: &utilities,
-            costs_usd: &costs_usd,
-            reference_usd: self.reference(ask, estimates).cost_usd,
-            gammas: &gammas,
-        };
-        let mut p = vec![0.0; estimates.len()];
-        for (i, share) in drawable.iter().zip(square_cb(&stakes, &ask.exploration)) {
-            p[*i] = share;
+        let reference_usd = self.reference(ask, estimates).cost_usd;
+        let own = self.scale(ask, estimates);
+        let (mut p, mut best) = (vec![0.0; estimates.len()], 0);
+        for (price, share) in ask.multiplier.parts() {
+            let scale = own.dearer(price);
+            let utilities: Vec<f64> = drawable.iter().map(|i| scale.utility(&estimates[*i])).collect();
+            let stakes =
+                Stakes { utilities: &utilities, costs_usd: &costs_usd, reference_usd, gammas: &gammas };
+            for (i, part) in drawable.iter().zip(square_cb(&stakes, &ask.exploration)) {
+                p[*i] += share * part;
+            }
+            if price == ask.multiplier.likelier() {
+                best = stakes.best().map_or(0, |best| drawable[best]);
+            }
         }
-        let best = stakes.best().map_or(0, |best| drawable[best]);
         let arms = estimates.iter().map(|e| e.arm.clone()).collect();
         Ok((ArmDistribution::new(arms, p)?, best))
     }

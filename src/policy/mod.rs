@@ -7,6 +7,7 @@
 //! The learner is the mutable half: [`Learner::apply`] folds observations into state, [`Learner::freeze`] makes the immutable
 //! [`Policy`] that requests read. The same observations in the same order give the same bits.
 
+pub mod budget;
 pub mod explore;
 #[cfg(test)]
 mod fixtures;
@@ -22,7 +23,7 @@ pub use simple::SimplePolicy;
 
 use crate::domain::{
     Arm, ArmDistribution, ArmEstimate, ArmId, Constraints, Context, ContextError, DistributionError,
-    PolicyVersion, Preference, Replaced, Strategy, UnixMs,
+    Multiplier, PolicyVersion, Preference, Replaced, Strategy, UnixMs,
 };
 
 /// What a policy is asked. All borrowed: a decision allocates only its answer.
@@ -48,6 +49,8 @@ pub struct Ask<'a> {
     pub at: UnixMs,
     /// How much may be given up to learn.
     pub exploration: Exploration,
+    /// What a dollar costs besides, because a budget must last.
+    pub multiplier: Multiplier,
 }
 
 /// How much a route gives up to learn; its bound holds for every single request.

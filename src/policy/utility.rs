@@ -38,6 +38,11 @@ impl Scale {
         }
     }
 
+    /// The same, where a dollar costs `per_usd` more: the price that a budget puts on money.
+    pub fn dearer(&self, per_usd: f64) -> Self {
+        Self { per_usd: self.per_usd + per_usd, ..*self }
+    }
+
     /// What the preference makes of an estimate.
     pub fn utility(&self, estimate: &ArmEstimate) -> f64 {
         let answer = (1.0 - estimate.failure) * estimate.quality.mean;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Eligible;
 use crate::domain::{
-    Arm, ArmDistribution, ArmId, Constraints, Context, Decision, DecisionId, Encoding, KeyId, PolicyVersion,
-    Preference, Prompt, Reason, RouteName, Strategy, UnixMs,
+    Arm, ArmDistribution, ArmId, Constraints, Context, Decision, DecisionId, Encoding, KeyId, Multiplier,
+    PolicyVersion, Preference, Prompt, Reason, RouteName, Strategy, UnixMs,
 };
 use crate::policy::{Ask, Exploration, Policy, PolicyError, explore};
 
@@ -25,6 +25,8 @@ pub struct Candidates<'a> {
     pub exploration: Exploration,
     /// How many requests the route has seen.
     pub turn: u64,
+    /// What a dollar costs besides, because a budget must last.
+    pub multiplier: Multiplier,
 }
 
 /// Everything about the request that the decision records.
@@ -73,6 +75,7 @@ pub fn decide(candidates: &Candidates<'_>, prompt: &Prompt, given: Circumstances
         exploration: if prompt.in_tool_loop { Exploration::NONE } else { candidates.exploration },
         turn: candidates.turn,
         at: given.at,
+        multiplier: candidates.multiplier,
     };
     match candidates.policy.propose(&ask) {
         Ok(proposal) => {

@@ -10,7 +10,7 @@ use super::clock::now;
 use super::{Caller, Destination, Head, LiveRoute, Service, ServiceError, Wishes};
 use crate::domain::{
     Arm, ArmEstimate, ArmId, Context, Decision, DecisionId, Encoding, Estimate, EventBody, Excluded,
-    LatencyEstimate, Prompt, RouteName,
+    LatencyEstimate, Multiplier, Prompt, RouteName,
 };
 use crate::provider::Timeouts;
 use crate::routing::{Candidates, Circumstances, decide, decide_explicit, eligible};
@@ -190,6 +190,7 @@ impl Service {
             policy: &*policy,
             exploration: route.exploration,
             turn: live.next_turn(),
+            multiplier: Multiplier::FREE,
         };
         let decision = decide(&candidates, prompt, given);
         self.metrics.decided(started.elapsed());

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::BenchOptions;
 use super::world::{Case, Outcome, World};
-use crate::domain::{Arm, Constraints, PolicyVersion, Preference, UnixMs};
+use crate::domain::{Arm, Constraints, Multiplier, PolicyVersion, Preference, UnixMs};
 use crate::policy::explore::draw;
 use crate::policy::{
     Ask, Exploration, LearnedPolicy, LearnedState, Learner, Observation, Policy, StateError,
@@ -105,6 +105,7 @@ pub fn ask<T>(world: &World, case: &Case, preference: &Preference, with: impl Fn
         turn: 0,
         at: UnixMs(0),
         exploration: Exploration::NONE,
+        multiplier: Multiplier::FREE,
     })
 }
 

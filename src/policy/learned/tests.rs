@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::domain::{Constraints, Preference, Replaced};
+use crate::domain::{Constraints, Multiplier, Preference, Replaced};
 use crate::policy::explore::draw;
 use crate::policy::fixtures::{Question, arm, context, schema};
 use crate::policy::{Exploration, LearnError, Learner, Observation};
@@ -303,4 +303,26 @@ fn an_answer_is_never_expected_beyond_what_the_caller_or_the_arm_allows() {
     };
     assert_eq!(tokens(Some(50)), 50.0);
     assert_eq!(tokens(None), 4000.0);
+}
+
+#[test]
+fn two_prices_of_a_dollar_mix_two_distributions() {
+    let mut state = fresh();
+    some_log(&mut state, 40);
+    let mut question =
+        Question::new(vec![arm("a", 1.0, 1.0), arm("b", 5.0, 25.0)], Some(context(&[0.3, 0.1])));
+    let policy = state.snapshot(PolicyVersion::from("p"));
+    let mut p_of = |multiplier: Multiplier| {
+        question.multiplier = multiplier;
+        question.ask(|ask| policy.propose(ask).unwrap().distribution)
+    };
+    let (low, high) = (p_of(Multiplier::certain(1.0)), p_of(Multiplier::certain(500.0)));
+    let mixed = p_of(Multiplier { low: 1.0, high: 500.0, share_high: 0.25 });
+    for (k, p) in mixed.p().iter().enumerate() {
+        assert!((p - (0.75 * low.p()[k] + 0.25 * high.p()[k])).abs() < 1e-12);
+    }
+    assert!(
+        high.of(&"a".into()) > low.of(&"a".into()) + 0.01,
+        "a dear dollar moves requests: {low:?} {high:?}"
+    );
 }
