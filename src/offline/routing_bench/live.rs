@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::stream::Pupil;
 use super::world::{Case, Outcome, World};
-use crate::domain::{Arm, Constraints, Preference, UnixMs};
+use crate::domain::{Arm, Constraints, Multiplier, Preference, UnixMs};
 use crate::policy::explore::draw;
 use crate::policy::{Ask, Exploration, Policy, Settings, StateError};
 
@@ -118,6 +118,7 @@ impl<'a> Live<'a> {
             turn: turn as u64,
             at,
             exploration: self.options.exploration,
+            multiplier: Multiplier::FREE,
         };
         let distribution = policy.propose(&ask).ok()?.distribution;
         drop(policy);
