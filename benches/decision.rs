@@ -91,6 +91,7 @@ fn decision(c: &mut Criterion) {
         at: UnixMs(1000),
         exploration: Exploration::DEFAULT,
         multiplier: Multiplier::FREE,
+        cached: None,
     };
     c.bench_function("decision, 8 arms, d 45", |b| b.iter(|| black_box(policy.propose(black_box(&ask)))));
 }

@@ -16,7 +16,7 @@ use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, Learn
 use crate::policy::{LearnedState, Learner, SimplePolicy, StateError};
 use crate::provider::{self, Provider, ProviderBuildError};
 use crate::routing::{FeaturizeError, Featurizer, Route, RouteStrategy};
-use crate::service::{Chooser, Fleet, FleetError, KeepPrompts, Service, SimpleChooser};
+use crate::service::{Chooser, Fleet, FleetError, KeepPrompts, Service, Sessions, SimpleChooser};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::telemetry::Metrics;
 
@@ -164,6 +164,7 @@ fn build(settings: Settings) -> Result<Service, AppError> {
         featurizer,
         learning,
         health: Arc::new(Health::default()),
+        sessions: Arc::new(Sessions::default()),
         metrics: Arc::new(metrics),
         embed_deadline: embedder.deadline,
         keep_prompts: match settings.store.store_prompts {

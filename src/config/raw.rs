@@ -230,11 +230,34 @@ impl RawValue {
 pub(super) struct RawExploration {
     pub(super) max_expected_loss: Option<At<f64>>,
     pub(super) floor: Option<At<f64>>,
+    pub(super) share: Option<At<f64>>,
 }
 
 impl RawExploration {
     fn read(mut keys: Section<'_>) -> Self {
-        let raw = Self { max_expected_loss: keys.number("max_expected_loss"), floor: keys.number("floor") };
+        let raw = Self {
+            max_expected_loss: keys.number("max_expected_loss"),
+            floor: keys.number("floor"),
+            share: keys.number("share"),
+        };
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawSession {
+    pub(super) pin: Option<At<bool>>,
+    pub(super) switch_margin: Option<At<f64>>,
+    pub(super) ttl_s: Option<At<u64>>,
+}
+
+impl RawSession {
+    fn read(mut keys: Section<'_>) -> Self {
+        let raw = Self {
+            pin: keys.flag("pin"),
+            switch_margin: keys.number("switch_margin"),
+            ttl_s: keys.whole("ttl_s", 1, 7 * DAY_MS / 1000),
+        };
         keys.finish();
         raw
     }
@@ -273,6 +296,7 @@ pub(super) struct RawRoute {
     pub(super) max_latency_ms: Option<At<f64>>,
     pub(super) min_quality: Option<At<f64>>,
     pub(super) exploration: RawExploration,
+    pub(super) session: RawSession,
     pub(super) timeouts: RawTimeouts,
 }
 
@@ -293,6 +317,7 @@ impl RawRoute {
             max_latency_ms: keys.number("max_latency_ms"),
             min_quality: keys.number("min_quality"),
             exploration: RawExploration::read(keys.section("exploration")),
+            session: RawSession::read(keys.section("session")),
             timeouts: RawTimeouts::read(keys.section("timeouts")),
         };
         keys.finish();

@@ -154,6 +154,16 @@ impl<'s> Section<'s> {
         }
     }
 
+    /// `true` or `false`.
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<At<bool>> {
+        let (place, value) = self.find(key)?;
+        let flag = value.as_bool();
+        if flag.is_none() {
+            self.wrong(&place, "true or false", value);
+        }
+        flag.map(|value| At { value, place })
+    }
+
     /// A list of strings.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<At<Vec<At<String>>>> {
         let (place, value) = self.find(key)?;

@@ -81,7 +81,16 @@ fn the_example_loads_and_says_what_it_means() {
 #[test]
 fn every_key_that_is_read_stands_in_the_example() {
     let read = include_str!("raw.rs");
-    let readers = ["text(\"", "number(\"", "whole(\"", "texts(\"", "section(\"", "sections(\"", "numbers(\""];
+    let readers = [
+        "text(\"",
+        "number(\"",
+        "whole(\"",
+        "texts(\"",
+        "section(\"",
+        "sections(\"",
+        "numbers(\"",
+        "flag(\"",
+    ];
     let asked = readers.iter().flat_map(|r| read.split(r).skip(1)).filter_map(|rest| rest.split('"').next());
     let mut count = 0;
     for key in asked {

@@ -27,6 +27,11 @@ impl Price {
         micro_usd / 1e6
     }
 
+    /// What a call costs less, in USD, when `tokens` of its input are read from the provider's cache.
+    pub fn cache_saving_usd(&self, tokens: f64) -> f64 {
+        tokens * (self.input - self.cached_input.unwrap_or(self.input)).max(0.0) / 1e6
+    }
+
     /// Finite and not negative in every component.
     pub fn is_valid(&self) -> bool {
         [self.input, self.output, self.cached_input.unwrap_or(0.0)].iter().all(|p| p.is_finite() && *p >= 0.0)

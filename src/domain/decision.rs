@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmId, Capability, Constraints, Context, DecisionId, Encoding, KeyId, PolicyVersion, Preference,
-    RouteName, UnixMs,
+    ArmId, Bound, Capability, Constraints, Context, DecisionId, Encoding, KeyId, Pin, PolicyVersion,
+    Preference, RouteName, UnixMs,
 };
 
 /// Why an arm was not eligible.
@@ -293,6 +293,9 @@ pub struct Decision {
     /// What had to hold.
     #[serde(default)]
     pub constraints: Constraints,
+    /// Which of those no eligible arm met, so that they were given up, in the order in which they were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relaxed: Vec<Bound>,
     /// The features; `None` when the encoder failed or was not needed: nothing is learned from such a row.
     pub context: Option<Context>,
     /// How the prompt was embedded.
@@ -302,6 +305,9 @@ pub struct Decision {
     pub prompt: Option<String>,
     /// Estimated input tokens.
     pub input_tokens: u32,
+    /// What the conversation was pinned to; `None`: nothing, or it began here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
     /// Whose key asked; `None` without keys.
     pub key: Option<KeyId>,
     /// The conversation.

@@ -12,6 +12,7 @@ mod ids;
 mod outcome;
 mod preference;
 mod prompt;
+mod session;
 mod units;
 
 pub use arm::{Arm, Capability, CapabilitySet, Catalog, Limits, Price};
@@ -25,6 +26,7 @@ pub use event::{AdminEvent, Event, EventBody};
 pub use feedback::{Feedback, FeedbackError, FeedbackRef, Replaced, Source, Verdict};
 pub use ids::{ArmId, DecisionId, FeedbackId, IdError, KeyId, PolicyVersion, ProviderId, RouteName, Seq};
 pub use outcome::{Attempt, AttemptEnd, Completed, CompletionEnd, Usage};
-pub use preference::{Constraints, Preference, PreferenceError, Weights};
+pub use preference::{Bound, Constraints, Preference, PreferenceError, Weights};
 pub use prompt::Prompt;
+pub use session::Pin;
 pub use units::UnixMs;

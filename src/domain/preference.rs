@@ -115,6 +115,32 @@ impl Preference {
     }
 }
 
+/// A bound by its name in requests and configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// [`Constraints::min_quality`].
+    MinQuality,
+    /// [`Constraints::max_latency_ms`].
+    MaxLatencyMs,
+    /// [`Constraints::max_cost_usd`].
+    MaxCostUsd,
+}
+
+impl Bound {
+    /// The order in which bounds are given up when no arm meets them all: money last.
+    pub const GIVEN_UP: [Self; 3] = [Self::MinQuality, Self::MaxLatencyMs, Self::MaxCostUsd];
+
+    /// The name used in requests, configuration, answers and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MinQuality => "min_quality",
+            Self::MaxLatencyMs => "max_latency_ms",
+            Self::MaxCostUsd => "max_cost_usd",
+        }
+    }
+}
+
 /// Bounds on the predicted answer; `None`: no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Constraints {
@@ -130,6 +156,27 @@ pub struct Constraints {
 }
 
 impl Constraints {
+    /// Whether there is such a bound.
+    pub fn has(&self, bound: Bound) -> bool {
+        match bound {
+            Bound::MinQuality => self.min_quality.is_some(),
+            Bound::MaxLatencyMs => self.max_latency_ms.is_some(),
+            Bound::MaxCostUsd => self.max_cost_usd.is_some(),
+        }
+    }
+
+    /// The bounds that are left without those in `given_up`.
+    pub fn without(mut self, given_up: &[Bound]) -> Self {
+        for bound in given_up {
+            match bound {
+                Bound::MinQuality => self.min_quality = None,
+                Bound::MaxLatencyMs => self.max_latency_ms = None,
+                Bound::MaxCostUsd => self.max_cost_usd = None,
+            }
+        }
+        self
+    }
+
     /// # Errors
     /// When a bound is not finite, not positive (`min_quality`: not in [0, 1]).
     pub fn checked(self) -> Result<Self, PreferenceError> {

@@ -108,7 +108,7 @@ pub(super) struct RouteAnswer {
     decision_id: String,
     /// The drawn model.
     model: String,
-    /// `greedy`, `explore`, `explicit` or `default`.
+    /// `greedy`, `explore`, `pinned`, `explicit` or `default`.
     reason: String,
     policy: String,
     /// The probability with which it was drawn.
@@ -119,6 +119,8 @@ pub(super) struct RouteAnswer {
     /// Best utility first; empty for strategies that estimate nothing.
     ranking: Vec<RankedModel>,
     excluded: Vec<ExcludedModel>,
+    /// Bounds that no model met and that were given up, of `min_quality`, `max_latency_ms` and `max_cost_usd`, in that order.
+    relaxed: Vec<String>,
 }
 
 #[derive(ToSchema)]

@@ -3,7 +3,7 @@
 //! SquareCB with inverse gap weighting (Foster and Rakhlin 2020, arXiv 2002.04926): `p_k = 1 / (K + gamma (U* - U_k))`, the rest
 //! on the best. `gamma` grows with the square root of the quality reports received on the arm, not of the requests: a router that
 //! hears little stays curious, and most of all about the arms it has heard least of. Floors keep every arm in the log, scaled
-//! down for dear arms; the cap on the expected loss binds last, so its bound holds for every request.
+//! down for dear arms. The cap on the expected loss and the share of the other arms bind last, so both hold for every request.
 
 use sha2::{Digest, Sha256};
 
@@ -39,7 +39,8 @@ impl Stakes<'_> {
     }
 }
 
-/// Probabilities over the arms at stake, shape `[k]`. Sums to 1; `sum p (U* - U)` is at most `max_expected_loss`. NaN when a
+/// Probabilities over the arms at stake, shape `[k]`. Sums to 1; `sum p (U* - U)` is at most `max_expected_loss`, and
+/// the arms but the best have at most `share` together. NaN when a
 /// utility is not finite, which no distribution accepts.
 pub fn square_cb(stakes: &Stakes<'_>, exploration: &Exploration) -> Vec<f64> {
     let arms = stakes.utilities.len();
@@ -48,7 +49,7 @@ pub fn square_cb(stakes: &Stakes<'_>, exploration: &Exploration) -> Vec<f64> {
         return vec![f64::NAN; arms];
     }
     let mut p = vec![0.0; arms];
-    if arms == 1 || exploration.max_expected_loss <= 0.0 {
+    if arms == 1 || exploration.is_greedy() {
         p[best] = 1.0;
         return p;
     }
@@ -61,6 +62,7 @@ pub fn square_cb(stakes: &Stakes<'_>, exploration: &Exploration) -> Vec<f64> {
     }
     raise_to_floors(stakes, exploration, &gaps, &mut p);
     p[best] = 0.0;
+    keep_within_share(exploration.share, &mut p);
     p[best] = (1.0 - p.iter().sum::<f64>()).max(0.0);
     p
 }
@@ -106,6 +108,14 @@ fn raise_to_floors(stakes: &Stakes<'_>, exploration: &Exploration, gaps: &[f64],
     let room = (exploration.max_expected_loss - expected).max(0.0);
     let share = if added > room { room / added } else { 1.0 };
     p.iter_mut().zip(&lifts).for_each(|(p, lift)| *p += share * lift);
+}
+
+/// Scales what lies on the other arms down to `share` in all; that only lowers the expected loss. `p` is 0 for the best.
+fn keep_within_share(share: f64, p: &mut [f64]) {
+    let others: f64 = p.iter().sum();
+    if others > share {
+        p.iter_mut().for_each(|p| *p *= share / others);
+    }
 }
 
 /// A drawn arm.

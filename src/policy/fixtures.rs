@@ -69,6 +69,7 @@ impl Question {
             at: self.at,
             exploration: self.exploration,
             multiplier: self.multiplier,
+            cached: None,
         })
     }
 }

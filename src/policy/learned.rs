@@ -13,7 +13,7 @@ use super::heads::{ArmState, Call};
 use super::utility::{Reference, Scale, within_bounds};
 use super::{Ask, Policy, PolicyError, Proposal};
 use crate::domain::{
-    Arm, ArmDistribution, ArmEstimate, ArmId, Context, ContextError, DistributionError, FeatureSchema,
+    Arm, ArmDistribution, ArmEstimate, ArmId, Bound, Context, ContextError, DistributionError, FeatureSchema,
     PolicyVersion, Strategy, UnixMs,
 };
 
@@ -58,9 +58,10 @@ impl LearnedPolicy {
         let mut scratch = Vec::with_capacity(self.dim);
         let mut estimates: Vec<ArmEstimate> =
             ask.arms.iter().map(|arm| self.state_of(&arm.id).estimate(arm, &call, &mut scratch)).collect();
+        take_off_what_is_cached(ask, &mut estimates);
         let scale = self.scale(ask, &estimates).dearer(ask.multiplier.likelier());
-        for estimate in &mut estimates {
-            estimate.utility = scale.utility(estimate);
+        for (utility, estimate) in scale.utilities(&estimates).into_iter().zip(&mut estimates) {
+            estimate.utility = utility;
         }
         Ok(estimates)
     }
@@ -97,8 +98,8 @@ impl LearnedPolicy {
         &self,
         ask: &Ask<'_>,
         estimates: &[ArmEstimate],
-    ) -> Result<(ArmDistribution, usize), DistributionError> {
-        let (drawable, _) = within_bounds(estimates, ask.constraints);
+    ) -> Result<(ArmDistribution, usize, Vec<Bound>), DistributionError> {
+        let (drawable, relaxed) = within_bounds(estimates, ask.constraints);
         let costs_usd: Vec<f64> = drawable.iter().map(|i| estimates[*i].cost_usd).collect();
         let gamma_of = |i: &usize| gamma(self.gamma, self.quality_feedbacks(&estimates[*i].arm));
         let gammas: Vec<f64> = drawable.iter().map(gamma_of).collect();
@@ -106,8 +107,8 @@ impl LearnedPolicy {
         let own = self.scale(ask, estimates);
         let (mut p, mut best) = (vec![0.0; estimates.len()], 0);
         for (price, share) in ask.multiplier.parts() {
-            let scale = own.dearer(price);
-            let utilities: Vec<f64> = drawable.iter().map(|i| scale.utility(&estimates[*i])).collect();
+            let all = own.dearer(price).utilities(estimates);
+            let utilities: Vec<f64> = drawable.iter().map(|i| all[*i]).collect();
             let stakes =
                 Stakes { utilities: &utilities, costs_usd: &costs_usd, reference_usd, gammas: &gammas };
             for (i, part) in drawable.iter().zip(square_cb(&stakes, &ask.exploration)) {
@@ -118,7 +119,7 @@ impl LearnedPolicy {
             }
         }
         let arms = estimates.iter().map(|e| e.arm.clone()).collect();
-        Ok((ArmDistribution::new(arms, p)?, best))
+        Ok((ArmDistribution::new(arms, p)?, best, relaxed))
     }
 }
 
@@ -143,10 +144,19 @@ impl Policy for LearnedPolicy {
 
     fn propose(&self, ask: &Ask<'_>) -> Result<Proposal, PolicyError> {
         let mut estimates = self.estimates(ask)?;
-        let (distribution, best) = self.distribution(ask, &estimates)?;
+        let (distribution, best, relaxed) = self.distribution(ask, &estimates)?;
         let greedy = estimates[best].arm.clone();
         estimates.sort_by(|a, b| b.utility.total_cmp(&a.utility).then_with(|| a.arm.cmp(&b.arm)));
-        Ok(Proposal { distribution, greedy, estimates })
+        Ok(Proposal { distribution, greedy, estimates, relaxed })
+    }
+}
+
+/// The arm that a conversation is on costs less for what its provider has cached; so its lost cache is the price of a switch.
+fn take_off_what_is_cached(ask: &Ask<'_>, estimates: &mut [ArmEstimate]) {
+    let Some(cached) = ask.cached else { return };
+    let tokens = f64::from(cached.tokens.min(ask.input_tokens));
+    for (arm, estimate) in ask.arms.iter().zip(estimates).filter(|(arm, _)| arm.id == *cached.arm) {
+        estimate.cost_usd = (estimate.cost_usd - arm.price.cache_saving_usd(tokens)).max(0.0);
     }
 }
 

@@ -22,7 +22,7 @@ pub use learned::{LearnedPolicy, LearnedState, Settings, StateError};
 pub use simple::SimplePolicy;
 
 use crate::domain::{
-    Arm, ArmDistribution, ArmEstimate, ArmId, Constraints, Context, ContextError, DistributionError,
+    Arm, ArmDistribution, ArmEstimate, ArmId, Bound, Constraints, Context, ContextError, DistributionError,
     Multiplier, PolicyVersion, Preference, Replaced, Strategy, UnixMs,
 };
 
@@ -51,6 +51,17 @@ pub struct Ask<'a> {
     pub exploration: Exploration,
     /// What a dollar costs besides, because a budget must last.
     pub multiplier: Multiplier,
+    /// What a conversation's model has of it in its provider's cache.
+    pub cached: Option<Cached<'a>>,
+}
+
+/// Input that one arm would read from its provider's cache and every other would be charged for in full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cached<'a> {
+    /// Which arm.
+    pub arm: &'a ArmId,
+    /// Tokens.
+    pub tokens: u32,
 }
 
 /// How much a route gives up to learn; its bound holds for every single request.
@@ -60,13 +71,20 @@ pub struct Exploration {
     pub max_expected_loss: f64,
     /// Probability that an eligible arm keeps, before it is scaled down by its cost.
     pub floor: f64,
+    /// Highest probability of drawing any arm but the best; 0: pure greedy, 1: bounded by the loss alone.
+    pub share: f64,
 }
 
 impl Exploration {
+    /// Whether only the best arm may be drawn.
+    pub fn is_greedy(&self) -> bool {
+        self.max_expected_loss <= 0.0 || self.share <= 0.0
+    }
+
     /// What a route has unless told otherwise; measured, see training/README.md.
-    pub const DEFAULT: Self = Self { max_expected_loss: 0.02, floor: 0.005 };
+    pub const DEFAULT: Self = Self { max_expected_loss: 0.02, floor: 0.005, share: 1.0 };
     /// Always the best arm: for tool loops and for callers who want none.
-    pub const NONE: Self = Self { max_expected_loss: 0.0, floor: 0.0 };
+    pub const NONE: Self = Self { max_expected_loss: 0.0, floor: 0.0, share: 0.0 };
 }
 
 /// What a policy answers.
@@ -78,6 +96,8 @@ pub struct Proposal {
     pub greedy: ArmId,
     /// Best utility first; empty for strategies that estimate nothing.
     pub estimates: Vec<ArmEstimate>,
+    /// Bounds that no eligible arm meets and that were given up; simple strategies heed none.
+    pub relaxed: Vec<Bound>,
 }
 
 /// Why a policy has no answer. The caller then serves the route's default.

@@ -125,7 +125,7 @@ impl Policy for SimplePolicy {
             }))?,
         };
         let greedy = likeliest(&distribution);
-        Ok(Proposal { distribution, greedy, estimates: Vec::new() })
+        Ok(Proposal { distribution, greedy, estimates: Vec::new(), relaxed: Vec::new() })
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::Eligible;
 use crate::domain::{
-    Arm, ArmDistribution, ArmId, Constraints, Context, Decision, DecisionId, Encoding, KeyId, Multiplier,
-    PolicyVersion, Preference, Prompt, Reason, RouteName, Strategy, UnixMs,
+    Arm, ArmDistribution, ArmEstimate, ArmId, Constraints, Context, Decision, DecisionId, Encoding, KeyId,
+    Multiplier, Pin, PolicyVersion, Preference, Prompt, Reason, RouteName, Strategy, UnixMs,
 };
-use crate::policy::{Ask, Exploration, Policy, PolicyError, explore};
+use crate::policy::utility::within_bounds;
+use crate::policy::{Ask, Cached, Exploration, Policy, PolicyError, Proposal, explore};
 
 /// Mixed into the uniform draw. A constant: decision ids are random and no caller chooses them.
 const DRAW_SALT: &[u8] = b"pointsman draw 1";
@@ -52,6 +53,8 @@ pub struct Circumstances {
     pub key: Option<KeyId>,
     /// Which conversation.
     pub session: Option<String>,
+    /// What the conversation is pinned to.
+    pub pin: Option<Pin>,
     /// Which of the caller's users.
     pub user: Option<String>,
     /// The caller's tags.
@@ -60,56 +63,82 @@ pub struct Circumstances {
     pub decision_only: bool,
 }
 
-/// Chooses among the eligible arms.
+/// Chooses among the eligible arms. A conversation stays on its model within a tool loop whatever is better, and else unless
+/// another is better by more than the margin; it is never explored.
 pub fn decide(candidates: &Candidates<'_>, prompt: &Prompt, given: Circumstances) -> Decision {
     let fault = given.context.as_ref().err().cloned();
     let context = given.context.as_ref().ok().and_then(Option::as_ref);
+    let eligible = &candidates.eligible.arms;
+    let pin = given.pin.as_ref().filter(|pin| eligible.iter().any(|arm| arm.id == pin.arm));
+    let certain = prompt.in_tool_loop || pin.is_some();
     let ask = Ask {
         context,
-        arms: &candidates.eligible.arms,
+        arms: eligible,
         reference: candidates.default,
         preference: &given.preference,
         constraints: &given.constraints,
         input_tokens: prompt.input_tokens,
         max_output_tokens: prompt.max_output_tokens,
-        exploration: if prompt.in_tool_loop { Exploration::NONE } else { candidates.exploration },
+        exploration: if certain { Exploration::NONE } else { candidates.exploration },
+        cached: pin.map(|pin| Cached { arm: &pin.arm, tokens: pin.cached_tokens }),
         turn: candidates.turn,
         at: given.at,
-        multiplier: candidates.multiplier,
+        multiplier: if certain {
+            Multiplier::certain(candidates.multiplier.likelier())
+        } else {
+            candidates.multiplier
+        },
     };
     match candidates.policy.propose(&ask) {
-        Ok(proposal) => {
-            let drawn = explore::draw(&proposal.distribution, explore::uniform(given.id, DRAW_SALT));
-            let strategy = candidates.policy.strategy();
-            let explored = strategy == Strategy::Learned && drawn.arm != proposal.greedy;
-            let choice = Choice {
-                arm: drawn.arm,
-                propensity: drawn.propensity,
-                distribution: proposal.distribution,
-                reason: if explored { Reason::Explore } else { Reason::Greedy },
-                fault: None,
+        Ok(mut proposal) => {
+            let relaxed = std::mem::take(&mut proposal.relaxed);
+            let estimates = std::mem::take(&mut proposal.estimates);
+            let stays = pin.filter(|pin| {
+                prompt.in_tool_loop || is_good_enough(pin, &estimates, &proposal.greedy, &given.constraints)
+            });
+            let choice = match stays {
+                Some(pin) => Choice::certain(pin.arm.clone(), Reason::Pinned, None),
+                None => drawn(candidates, proposal, given.id),
             };
             let mut decision = record(choice, candidates, prompt, given);
-            decision.estimates = proposal.estimates;
+            (decision.estimates, decision.relaxed) = (estimates, relaxed);
             decision
         }
         Err(error) => {
             let fault =
                 fault.filter(|_| error == PolicyError::NoContext).unwrap_or_else(|| error.to_string());
-            record(fall_to_default(candidates, fault), candidates, prompt, given)
+            let choice = match pin {
+                Some(pin) => Choice::certain(pin.arm.clone(), Reason::Pinned, Some(fault)),
+                None => fall_to_default(candidates, fault),
+            };
+            record(choice, candidates, prompt, given)
         }
+    }
+}
+
+/// Whether the pinned arm is within bounds and at most the margin behind `best`. Strategies without estimates know no margin.
+fn is_good_enough(pin: &Pin, estimates: &[ArmEstimate], best: &ArmId, bounds: &Constraints) -> bool {
+    let utility = |arm: &ArmId| estimates.iter().find(|e| e.arm == *arm).map(|e| e.utility);
+    let (Some(own), Some(best)) = (utility(&pin.arm), utility(best)) else { return false };
+    let within = within_bounds(estimates, bounds).0.iter().any(|i| estimates[*i].arm == pin.arm);
+    within && best - own <= pin.margin
+}
+
+fn drawn(candidates: &Candidates<'_>, proposal: Proposal, id: DecisionId) -> Choice {
+    let drawn = explore::draw(&proposal.distribution, explore::uniform(id, DRAW_SALT));
+    let explored = candidates.policy.strategy() == Strategy::Learned && drawn.arm != proposal.greedy;
+    Choice {
+        arm: drawn.arm,
+        propensity: drawn.propensity,
+        distribution: proposal.distribution,
+        reason: if explored { Reason::Explore } else { Reason::Greedy },
+        fault: None,
     }
 }
 
 /// The record of a request for one arm by name: nothing is chosen, all is logged.
 pub fn decide_explicit(arm: &Arm, prompt: &Prompt, given: Circumstances) -> Decision {
-    let choice = Choice {
-        arm: arm.id.clone(),
-        propensity: 1.0,
-        distribution: ArmDistribution::certain(arm.id.clone()),
-        reason: Reason::Explicit,
-        fault: None,
-    };
+    let choice = Choice::certain(arm.id.clone(), Reason::Explicit, None);
     complete(choice, (PolicyVersion::from("explicit"), Strategy::Fixed), prompt, given)
 }
 
@@ -121,18 +150,20 @@ struct Choice {
     fault: Option<String>,
 }
 
+impl Choice {
+    /// Nothing is left to chance.
+    fn certain(arm: ArmId, reason: Reason, fault: Option<String>) -> Self {
+        let distribution = ArmDistribution::certain(arm.clone());
+        Self { arm, propensity: 1.0, distribution, reason, fault }
+    }
+}
+
 /// The default when it is eligible, else the first that is.
 fn fall_to_default(candidates: &Candidates<'_>, fault: String) -> Choice {
     let arms = &candidates.eligible.arms;
     let arm = arms.iter().find(|a| a.id == candidates.default.id).or(arms.first());
     let arm = arm.map_or_else(|| candidates.default.id.clone(), |a| a.id.clone());
-    Choice {
-        propensity: 1.0,
-        distribution: ArmDistribution::certain(arm.clone()),
-        arm,
-        reason: Reason::Default,
-        fault: Some(fault),
-    }
+    Choice::certain(arm, Reason::Default, Some(fault))
 }
 
 fn record(choice: Choice, candidates: &Candidates<'_>, prompt: &Prompt, given: Circumstances) -> Decision {
@@ -163,10 +194,12 @@ fn complete(
         fault: choice.fault,
         preference: given.preference,
         constraints: given.constraints,
+        relaxed: Vec::new(),
         context: given.context.ok().flatten(),
         encoding: given.encoding,
         prompt: given.kept_prompt,
         input_tokens: prompt.input_tokens,
+        pin: given.pin,
         key: given.key,
         session: given.session,
         user: given.user,

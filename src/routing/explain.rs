@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::{ArmEstimate, ArmId, Decision, Preference, Reason, Strategy};
+use crate::domain::{ArmEstimate, ArmId, Bound, Decision, Preference, Reason, Strategy};
 
 /// An arm that was not chosen.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -31,7 +31,7 @@ pub fn explain(decision: &Decision) -> Explanation {
     let alternatives = decision.estimates.split_first().map_or_else(Vec::new, |(best, rest)| {
         rest.iter().map(|other| alternative(best, other, rest_price(decision, best, other))).collect()
     });
-    Explanation { summary: summary(decision), alternatives }
+    Explanation { summary: summary(decision) + &given_up(decision), alternatives }
 }
 
 /// Utility per USD in this decision, read off two arms when the preference does not say it in dollars.
@@ -61,6 +61,39 @@ fn alternative(best: &ArmEstimate, other: &ArmEstimate, utility_per_usd: Option<
     }
 }
 
+/// Which of the caller's bounds were given up, as a sentence.
+fn given_up(decision: &Decision) -> String {
+    let names: Vec<_> = decision.relaxed.iter().map(|b| b.as_str()).collect();
+    match decision.relaxed.last() {
+        None => String::new(),
+        Some(Bound::MaxCostUsd) => {
+            format!(" No model met {}: the cheapest serves.", names.join(", "))
+        }
+        Some(_) => format!(" No model met every bound, so these were given up: {}.", names.join(", ")),
+    }
+}
+
+/// Why a conversation was not moved.
+fn staying(decision: &Decision) -> String {
+    if let Some(fault) = &decision.fault {
+        return format!("The policy had no answer: {fault}.");
+    }
+    let mine = decision.estimates.iter().find(|e| e.arm == decision.arm);
+    match (&decision.pin, decision.estimates.first().zip(mine)) {
+        (Some(pin), Some((best, mine))) if best.arm == pin.arm || best.utility <= mine.utility => {
+            "It has the highest utility.".to_owned()
+        }
+        (Some(pin), Some((best, mine))) if best.utility - mine.utility <= pin.margin => format!(
+            "{} is better by {:.4}, which is within the margin of {}; {} cached tokens would be lost.",
+            best.arm,
+            best.utility - mine.utility,
+            pin.margin,
+            pin.cached_tokens
+        ),
+        _ => "A tool loop is not interrupted.".to_owned(),
+    }
+}
+
 fn summary(decision: &Decision) -> String {
     let arm = &decision.arm;
     let mine = decision.estimates.iter().find(|e| e.arm == *arm);
@@ -76,6 +109,7 @@ fn summary(decision: &Decision) -> String {
             let fault = decision.fault.as_deref().unwrap_or("unknown");
             format!("{arm} served as the default, because the policy had no answer: {fault}.")
         }
+        Reason::Pinned => format!("{arm} goes on with the conversation. {}{expectation}", staying(decision)),
         Reason::Explore => format!(
             "{arm} was drawn with probability {:.4} to learn about it; {} ranked higher.{expectation}",
             decision.propensity,

@@ -1,5 +1,7 @@
 //! A route: the name that clients ask for, and how its arm is chosen. Built by `config`, checked there.
 
+use std::time::Duration;
+
 use crate::domain::{ArmId, Constraints, Preference, RouteName, Strategy};
 use crate::policy::Exploration;
 use crate::provider::Timeouts;
@@ -35,6 +37,23 @@ impl RouteStrategy {
     }
 }
 
+/// How a route keeps conversations on their models.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SessionSettings {
+    /// Whether it does.
+    pub pin: bool,
+    /// By how much utility another model must be better to be switched to, the lost prompt cache included.
+    pub switch_margin: f64,
+    /// How long after its last turn a conversation is remembered.
+    pub ttl: Duration,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self { pin: true, switch_margin: 0.02, ttl: Duration::from_secs(3600) }
+    }
+}
+
 /// A route, checked: `default` is one of `arms`, and every arm is in the catalog.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
@@ -52,6 +71,8 @@ pub struct Route {
     pub constraints: Constraints,
     /// How much it gives up to learn.
     pub exploration: Exploration,
+    /// How it keeps conversations on their models.
+    pub session: SessionSettings,
     /// How long its calls may take.
     pub timeouts: Timeouts,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::clock::now;
+use super::sessions::Thread;
 use crate::domain::{Arm, Attempt, Completed, CompletionEnd, DecisionId, EventBody, Usage};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -25,6 +26,8 @@ pub(super) struct Account {
     /// The provider's own figure.
     pub(super) reported_cost_usd: Option<f64>,
     pub(super) finish_reason: Option<String>,
+    /// The conversation whose turn this is.
+    pub(super) thread: Option<Thread>,
     closed: bool,
 }
 
@@ -42,6 +45,7 @@ impl Account {
             usage: None,
             reported_cost_usd: None,
             finish_reason: None,
+            thread: None,
             closed: false,
         }
     }
@@ -93,6 +97,9 @@ impl Account {
             finish_reason: self.finish_reason.take(),
             attempts: std::mem::take(&mut self.attempts),
         };
+        if let (Some(thread), Some(arm)) = (self.thread.take(), &completed.served) {
+            thread.note(arm, self.usage.map(|u| u.cached_tokens));
+        }
         self.count(&completed);
         if self.store.try_append(EventBody::Completed(Box::new(completed))).is_err() {
             tracing::warn!(decision = %self.decision, "the store's queue is full: this completion is not learned from");

@@ -7,17 +7,16 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::clock::now;
+use super::order::in_order;
+use super::sessions::Thread;
 use super::{Caller, Destination, Head, LiveRoute, Service, ServiceError, Wishes};
 use crate::domain::{
-    Arm, ArmEstimate, ArmId, Context, Decision, DecisionId, Encoding, Estimate, EventBody, Excluded,
+    Arm, ArmEstimate, ArmId, Bound, Context, Decision, DecisionId, Encoding, Estimate, EventBody, Excluded,
     LatencyEstimate, Multiplier, Prompt, RouteName,
 };
 use crate::provider::Timeouts;
 use crate::routing::{Candidates, Circumstances, decide, decide_explicit, eligible};
 use crate::wire::chat::{ChatRequest, Role};
-
-/// Most arms that one request may be sent to, one after the other.
-const MOST_TARGETS: usize = 4;
 
 /// A decision and what is to be done about it.
 pub(super) struct Chosen {
@@ -25,6 +24,8 @@ pub(super) struct Chosen {
     /// Whom to ask, in order; the first is the decision's arm.
     pub(super) order: Vec<ArmId>,
     pub(super) timeouts: Timeouts,
+    /// The conversation, when its route keeps it on its model.
+    pub(super) thread: Option<Thread>,
 }
 
 /// One line of a ranking.
@@ -63,6 +64,8 @@ pub struct RouteAnswer {
     pub ranking: Vec<RankedArm>,
     /// Who was left out.
     pub excluded: Vec<Exclusions>,
+    /// Bounds that no model met and that were given up.
+    pub relaxed: Vec<Bound>,
 }
 
 /// An arm that was left out.
@@ -102,7 +105,7 @@ impl Service {
         request: &ChatRequest,
         caller: &Caller,
     ) -> Result<(Head, RouteAnswer), ServiceError> {
-        let decision = self.choose(request, caller, DecisionOnly::Yes).await?.decision;
+        let Chosen { decision, thread, .. } = self.choose(request, caller, DecisionOnly::Yes).await?;
         let answer = RouteAnswer {
             decision_id: decision.id,
             model: decision.arm.clone(),
@@ -112,9 +115,13 @@ impl Service {
             embedder: decision.encoding.embedder.clone(),
             ranking: ranking(&decision),
             excluded: exclusions(&decision.excluded),
+            relaxed: decision.relaxed.clone(),
         };
         let head = Head::of(&decision);
         if !request.extension().dry_run {
+            if let Some(thread) = thread {
+                thread.note(&decision.arm, None);
+            }
             self.log(decision);
         }
         Ok((head, answer))
@@ -137,24 +144,30 @@ impl Service {
         let prompt = request.prompt();
         let fallbacks = self.caller_fallbacks(request)?;
         let named = |mut wishes: Wishes| {
+            // Nothing that began the same way is part of a conversation that begins here.
+            let begins = wishes.session.is_none() && prompt.turns <= 1;
             wishes.session = wishes.session.or_else(|| session_by_start(request, &prompt));
-            wishes
+            (wishes, begins)
         };
         match self.fleet.destination(request.model())? {
             Destination::Arm(arm) => {
-                let wishes = named(Wishes::gather(request.extension(), caller, None, None)?);
+                let (wishes, _) = named(Wishes::gather(request.extension(), caller, None, None)?);
                 let name = RouteName::from(arm.id.as_str());
-                let mut given = circumstances(name, wishes, caller, decision_only);
+                let mut given = circumstances(name, &wishes, caller, decision_only);
                 given.kept_prompt = self.keep_prompts.of(&prompt.ask);
                 let decision = decide_explicit(&arm, &prompt, given);
                 let order = in_order(&decision, fallbacks, &[], None);
-                Ok(Chosen { decision, order, timeouts: Timeouts::default() })
+                Ok(Chosen { decision, order, timeouts: Timeouts::default(), thread: None })
             }
             Destination::Route(live, suffix) => {
-                let wishes = named(Wishes::gather(request.extension(), caller, Some(&live.route), suffix)?);
-                let decision = self.choose_on_route(&live, &prompt, wishes, (caller, decision_only)).await?;
+                let wishes = Wishes::gather(request.extension(), caller, Some(&live.route), suffix)?;
+                let (wishes, begins) = named(wishes);
+                let (thread, pin) = self.thread(&live, wishes.session.as_deref(), caller, begins);
+                let mut given = circumstances(live.route.name.clone(), &wishes, caller, decision_only);
+                given.pin = pin;
+                let decision = self.choose_on_route(&live, &prompt, &wishes, given).await?;
                 let order = in_order(&decision, fallbacks, &live.route.arms, Some(&live.route.default));
-                Ok(Chosen { decision, order, timeouts: live.route.timeouts })
+                Ok(Chosen { decision, order, timeouts: live.route.timeouts, thread })
             }
         }
     }
@@ -163,8 +176,8 @@ impl Service {
         &self,
         live: &LiveRoute,
         prompt: &Prompt,
-        wishes: Wishes,
-        (caller, decision_only): (&Caller, DecisionOnly),
+        wishes: &Wishes,
+        mut given: Circumstances,
     ) -> Result<Decision, ServiceError> {
         let route = &live.route;
         let arms: Vec<&Arm> =
@@ -178,7 +191,6 @@ impl Service {
             });
         };
         let policy = live.chooser.policy(self.learning.policy());
-        let mut given = circumstances(route.name.clone(), wishes, caller, decision_only);
         given.kept_prompt = self.keep_prompts.of(&prompt.ask);
         if policy.wants_context() {
             (given.context, given.encoding) = self.context(prompt).await;
@@ -250,7 +262,7 @@ fn no_encoding() -> Encoding {
 
 fn circumstances(
     route: RouteName,
-    wishes: Wishes,
+    wishes: &Wishes,
     caller: &Caller,
     decision_only: DecisionOnly,
 ) -> Circumstances {
@@ -264,90 +276,10 @@ fn circumstances(
         encoding: no_encoding(),
         kept_prompt: None,
         key: caller.key.clone(),
-        session: wishes.session,
-        user: wishes.user,
-        tags: wishes.tags,
+        session: wishes.session.clone(),
+        pin: None,
+        user: wishes.user.clone(),
+        tags: wishes.tags.clone(),
         decision_only: decision_only == DecisionOnly::Yes,
-    }
-}
-
-/// The drawn arm, the caller's own fallbacks, the other eligible arms by utility, and the route's default at the end if it does
-/// not stand there already. Short: every further call costs the caller time.
-fn in_order(
-    decision: &Decision,
-    fallbacks: Vec<ArmId>,
-    on_route: &[ArmId],
-    default: Option<&ArmId>,
-) -> Vec<ArmId> {
-    let ranked = decision.estimates.iter().map(|e| e.arm.clone());
-    let eligible = |arm: &&ArmId| decision.excluded.iter().all(|e| e.arm != **arm);
-    let others = on_route.iter().filter(eligible).cloned();
-    let mut order: Vec<ArmId> = Vec::new();
-    for arm in [decision.arm.clone()].into_iter().chain(fallbacks).chain(ranked).chain(others) {
-        if !order.contains(&arm) {
-            order.push(arm);
-        }
-    }
-    order.truncate(MOST_TARGETS);
-    if let Some(default) = default.filter(|d| !order.contains(d)) {
-        order.truncate(MOST_TARGETS - 1);
-        order.push(default.clone());
-    }
-    order
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{ArmDistribution, PolicyVersion, Preference, Reason, Strategy};
-
-    fn decision(arms: &[&str], drawn: &str) -> Decision {
-        let p = vec![1.0 / arms.len() as f64; arms.len()];
-        Decision {
-            id: "0192f0c1-0000-7000-8000-000000000000".parse().unwrap(),
-            at: now(),
-            route: "auto".into(),
-            arm: drawn.into(),
-            propensity: p[0],
-            distribution: ArmDistribution::new(arms.iter().map(|a| ArmId::from(*a)).collect(), p).unwrap(),
-            estimates: vec![],
-            excluded: vec![],
-            policy: PolicyVersion::from("x"),
-            strategy: Strategy::Learned,
-            reason: Reason::Greedy,
-            fault: None,
-            preference: Preference::balanced(),
-            constraints: crate::domain::Constraints::default(),
-            context: None,
-            encoding: no_encoding(),
-            prompt: None,
-            input_tokens: 1,
-            key: None,
-            session: None,
-            user: None,
-            tags: Default::default(),
-            decision_only: false,
-        }
-    }
-
-    fn names(order: &[ArmId]) -> Vec<&str> {
-        order.iter().map(ArmId::as_str).collect()
-    }
-
-    #[test]
-    fn the_order_starts_with_the_drawn_arm_and_ends_with_the_default() {
-        let six = decision(&["a", "b", "c", "d", "e", "f"], "c");
-        let all = six.distribution.arms().to_vec();
-        assert_eq!(names(&in_order(&six, vec![], &all, Some(&"f".into()))), ["c", "a", "b", "f"]);
-        assert_eq!(names(&in_order(&six, vec!["e".into()], &all, Some(&"f".into()))), ["c", "e", "a", "f"]);
-        let one = decision(&["a"], "a");
-        assert_eq!(names(&in_order(&one, vec![], &[], None)), ["a"]);
-        assert_eq!(names(&in_order(&one, vec![], &all[..1], Some(&"z".into()))), ["a", "z"]);
-        let certain = decision(&["a"], "a");
-        assert_eq!(
-            names(&in_order(&certain, vec![], &all[..2], Some(&"a".into()))),
-            ["a", "b"],
-            "simple strategies fall back too"
-        );
     }
 }

@@ -88,7 +88,8 @@ impl Service {
         let request = Arc::new(request);
         let chosen = self.choose(&request, caller, DecisionOnly::No).await?;
         let head = Head::of(&chosen.decision);
-        let account = Account::open(self.store.clone(), Arc::clone(&self.metrics), head.decision);
+        let mut account = Account::open(self.store.clone(), Arc::clone(&self.metrics), head.decision);
+        account.thread.clone_from(&chosen.thread);
         let plan = self.plan(&chosen);
         self.log(chosen.decision);
         self.call(&plan, request, head, account).await

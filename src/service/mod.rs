@@ -13,6 +13,8 @@ mod error;
 mod feedback;
 mod fleet;
 mod inspect;
+mod order;
+mod sessions;
 mod stream;
 mod wishes;
 
@@ -34,6 +36,7 @@ pub use error::ServiceError;
 pub use feedback::Reported;
 pub use fleet::{Chooser, Destination, Fleet, FleetError, LiveRoute, SimpleChooser};
 pub use inspect::{DecisionView, Readiness, reference, view};
+pub use sessions::Sessions;
 pub use stream::AnswerStream;
 pub use wishes::{Caller, Wishes};
 
@@ -51,6 +54,8 @@ pub struct Service {
     pub learning: LearningHandle,
     /// Which arms are failing.
     pub health: Arc<Health>,
+    /// Which model each conversation is on.
+    pub sessions: Arc<Sessions>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// How long a request waits for its vector before the default serves.

@@ -13,7 +13,7 @@ use crate::config::{
 use crate::domain::{Catalog, Constraints, Preference, ProviderId};
 use crate::policy::Exploration;
 use crate::provider::Timeouts;
-use crate::routing::{Route, RouteStrategy};
+use crate::routing::{Route, RouteStrategy, SessionSettings};
 
 /// Starts the application in this process; it is reached over loopback HTTP like any other.
 pub struct AppStarter;
@@ -52,6 +52,7 @@ fn settings(spec: RouterSpec) -> Settings {
         preference: Preference::Weights(spec.weights),
         constraints: Constraints::default(),
         exploration: Exploration::DEFAULT,
+        session: SessionSettings::default(),
         timeouts: Timeouts::default(),
     };
     let provider = spec.arms.first().map_or_else(|| ProviderId::from("simulation"), |a| a.provider.clone());

@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::Check;
 use super::arms::{Arms, twice};
 use super::sections::millis;
-use crate::config::raw::{RawExploration, RawRoute, RawTimeouts, RawValue, RawWeights};
+use crate::config::raw::{RawExploration, RawRoute, RawSession, RawTimeouts, RawValue, RawWeights};
 use crate::config::read::{At, Place};
 use crate::config::suggest::hint;
 use crate::domain::{ArmId, Constraints, Preference, PreferenceError, RouteName, Weights};
 use crate::policy::Exploration;
 use crate::provider::Timeouts;
-use crate::routing::{Route, RouteStrategy};
+use crate::routing::{Route, RouteStrategy, SessionSettings};
 
 /// The route that there is when the file names none.
 const ONLY_ROUTE: &str = "auto";
@@ -51,6 +51,7 @@ impl Check<'_> {
             preference: Preference::balanced(),
             constraints: Constraints::default(),
             exploration: Exploration::DEFAULT,
+            session: SessionSettings::default(),
             timeouts: Timeouts::default(),
         })
     }
@@ -72,6 +73,7 @@ impl Check<'_> {
             preference: preference?,
             constraints: constraints?,
             exploration,
+            session: self.session(&raw.session),
             timeouts: timeouts(&raw.timeouts),
         })
     }
@@ -242,6 +244,16 @@ impl Check<'_> {
         Exploration {
             max_expected_loss: self.within(raw.max_expected_loss.as_ref(), 1.0, default.max_expected_loss),
             floor: self.within(raw.floor.as_ref(), 0.1, default.floor),
+            share: self.within(raw.share.as_ref(), 1.0, default.share),
+        }
+    }
+
+    fn session(&self, raw: &RawSession) -> SessionSettings {
+        let default = SessionSettings::default();
+        SessionSettings {
+            pin: raw.pin.as_ref().map_or(default.pin, |pin| pin.value),
+            switch_margin: self.within(raw.switch_margin.as_ref(), 1.0, default.switch_margin),
+            ttl: raw.ttl_s.as_ref().map_or(default.ttl, |ttl| Duration::from_secs(ttl.value)),
         }
     }
 

@@ -86,7 +86,12 @@ impl Policy for Frozen {
         let quality = |arm: &&&Arm| self.sums.arms.get(arm.id.as_str()).map_or(0.0, |s| s[0]);
         let best = ask.arms.iter().max_by(|a, b| quality(a).total_cmp(&quality(b)));
         let greedy = best.ok_or(PolicyError::NoArm("sums"))?.id.clone();
-        Ok(Proposal { distribution: ArmDistribution::certain(greedy.clone()), greedy, estimates: vec![] })
+        Ok(Proposal {
+            distribution: ArmDistribution::certain(greedy.clone()),
+            greedy,
+            estimates: vec![],
+            relaxed: vec![],
+        })
     }
 }
 

@@ -119,6 +119,7 @@ impl<'a> Live<'a> {
             at,
             exploration: self.options.exploration,
             multiplier: Multiplier::FREE,
+            cached: None,
         };
         let distribution = policy.propose(&ask).ok()?.distribution;
         drop(policy);

@@ -106,6 +106,7 @@ pub fn ask<T>(world: &World, case: &Case, preference: &Preference, with: impl Fn
         at: UnixMs(0),
         exploration: Exploration::NONE,
         multiplier: Multiplier::FREE,
+        cached: None,
     })
 }
 

@@ -21,18 +21,38 @@ proptest! {
         narrow in any::<bool>(),
         cap in prop_oneof![Just(0.0), 1e-6..0.5f64],
         floor in 0.0..1.0f64,
+        share in prop_oneof![Just(0.0), Just(1.0), 0.0..1.0f64],
     ) {
         let scale = if narrow { 1e-9 } else { 1.0 };
         let utilities: Vec<f64> = arms.iter().map(|(u, _, _)| u * scale).collect();
         let costs: Vec<f64> = arms.iter().map(|(_, c, _)| *c).collect();
         let gammas: Vec<f64> = arms.iter().map(|(_, _, n)| gamma(30.0, *n)).collect();
-        let exploration = Exploration { max_expected_loss: cap, floor };
+        let exploration = Exploration { max_expected_loss: cap, floor, share };
         let p = square_cb(&Stakes { gammas: &gammas, ..stakes(&utilities, &costs) }, &exploration);
         prop_assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         prop_assert!(p.iter().all(|p| (0.0..=1.0).contains(p)));
         prop_assert!(losses(&utilities, &p) <= cap * (1.0 + 1e-9) + 1e-12, "{}", losses(&utilities, &p));
         let best = stakes(&utilities, &costs).best().unwrap();
         prop_assert!(p[best] >= 1.0 / p.len() as f64 - 0.5);
+        prop_assert!(1.0 - p[best] <= share + 1e-9, "{} on others, the share is {share}", 1.0 - p[best]);
+        if cap == 0.0 || share == 0.0 {
+            prop_assert_eq!(p[best], 1.0);
+        }
+    }
+
+    #[test]
+    fn where_the_cap_leaves_room_every_arm_keeps_its_floor_by_its_cost(
+        arms in prop::collection::vec((-1.0..1.0f64, 0.0..1.0f64), 2..12),
+        floor in 0.0..0.1f64,
+    ) {
+        let (utilities, costs): (Vec<f64>, Vec<f64>) = arms.into_iter().unzip();
+        let stakes = stakes(&utilities, &costs);
+        let p = square_cb(&stakes, &Exploration { max_expected_loss: 1e9, floor, share: 1.0 });
+        let most = 0.5 / p.len() as f64;
+        for k in 0..p.len() {
+            let kept = floor.min(most) / (costs[k] / stakes.reference_usd).max(1.0);
+            prop_assert!(p[k] >= kept - 1e-12, "arm {k} has {} and should keep {kept}", p[k]);
+        }
     }
 
     #[test]
@@ -51,7 +71,7 @@ proptest! {
 
 #[test]
 fn without_cap_and_floor_it_is_inverse_gap_weighting() {
-    let free = Exploration { max_expected_loss: 10.0, floor: 0.0 };
+    let free = Exploration { max_expected_loss: 10.0, floor: 0.0, share: 1.0 };
     let p = square_cb(&stakes(&[0.5, 0.9, 0.8], &[1.0; 3]), &free);
     assert!((p[0] - 1.0 / (3.0 + 30.0 * 0.4)).abs() < 1e-12);
     assert!((p[2] - 1.0 / (3.0 + 30.0 * 0.1)).abs() < 1e-12);
@@ -59,14 +79,14 @@ fn without_cap_and_floor_it_is_inverse_gap_weighting() {
 
 #[test]
 fn a_dear_arm_keeps_a_smaller_floor() {
-    let exploration = Exploration { max_expected_loss: 1e9, floor: 0.01 };
+    let exploration = Exploration { max_expected_loss: 1e9, floor: 0.01, share: 1.0 };
     let p = square_cb(&stakes(&[0.9, -1e6, -1e6], &[0.001, 0.001, 0.1]), &exploration);
     assert!((p[1] - 0.01).abs() < 1e-12 && (p[2] - 0.0001).abs() < 1e-12, "{p:?}");
 }
 
 #[test]
 fn more_reports_on_an_arm_explore_it_less() {
-    let loose = Exploration { max_expected_loss: 1.0, floor: 0.0 };
+    let loose = Exploration { max_expected_loss: 1.0, floor: 0.0, share: 1.0 };
     let gammas = [gamma(30.0, 500), gamma(30.0, 0), gamma(30.0, 100)];
     let p = square_cb(&Stakes { gammas: &gammas, ..stakes(&[0.9, 0.7, 0.7], &[1.0; 3]) }, &loose);
     assert!((p[1] - 1.0 / (3.0 + 30.0 * 0.2)).abs() < 1e-9);
@@ -85,7 +105,7 @@ fn the_draws_follow_the_distribution() {
     let p = [0.5, 0.3, 0.0, 0.2];
     let distribution = ArmDistribution::new(arms.clone(), p.to_vec()).unwrap();
     let mut counts = [0u32; 4];
-    let draws = 200_000u64;
+    let draws = 1_000_000u64;
     for i in 0..draws {
         let id = DecisionId::from_uuid(Uuid::from_u64_pair(i, i ^ 0x5a5a));
         let drawn = draw(&distribution, uniform(id, b"salt"));

@@ -97,10 +97,13 @@ fn completion(model: &str, body: &Value) -> Value {
         None => json!({"role": "assistant", "content": "Fine weather today."}),
     };
     let reason = if body.get("tools").is_some() { "tool_calls" } else { "stop" };
+    let cached: u32 = body["metadata"]["cached"].as_str().map_or(0, |n| n.parse().unwrap());
     json!({
         "id": "chatcmpl-plain", "object": "chat.completion", "created": 1, "model": format!("{model}-2026"),
         "choices": [{"index": 0, "message": message, "finish_reason": reason, "logprobs": null}],
-        "usage": {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}, "system_fingerprint": "fp_unknown_field",
+        "usage": {"prompt_tokens": 100 + cached, "completion_tokens": 50, "total_tokens": 150 + cached,
+                  "prompt_tokens_details": {"cached_tokens": cached}},
+        "system_fingerprint": "fp_unknown_field",
     })
 }
 
