@@ -61,6 +61,8 @@ fn answered<'a>(arm: &'a ArmId, context: &'a Context, tokens: u32) -> Observatio
         context: Some(context),
         input_tokens: 200,
         output_tokens: Some(tokens),
+        bill: None,
+        kind: None,
         first_token_ms: Some(400.0),
         total_ms: Some(2000.0),
         at: UnixMs(0),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ArmId, Bound, Capability, Constraints, Context, DecisionId, Encoding, KeyId, Pin, PolicyVersion,
-    Preference, RouteName, UnixMs,
+    Preference, Price, RouteName, UnixMs,
 };
 
 /// Why an arm was not eligible.
@@ -318,6 +318,9 @@ pub struct Decision {
     pub tags: BTreeMap<String, String>,
     /// Whether nobody is called: the caller asked for the decision alone.
     pub decision_only: bool,
+    /// The drawn arm's price at that time; with it a cost tells of tokens, whatever the price is later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use decision::{
 pub use event::{AdminEvent, Event, EventBody};
 pub use feedback::{Feedback, FeedbackError, FeedbackRef, Replaced, Source, Verdict};
 pub use ids::{ArmId, DecisionId, FeedbackId, IdError, KeyId, PolicyVersion, ProviderId, RouteName, Seq};
-pub use outcome::{Attempt, AttemptEnd, Completed, CompletionEnd, Usage};
+pub use outcome::{AnswerKind, Attempt, AttemptEnd, Completed, CompletionEnd, Usage};
 pub use preference::{Bound, Constraints, Preference, PreferenceError, Weights};
 pub use prompt::Prompt;
 pub use session::Pin;

@@ -97,6 +97,18 @@ pub enum CompletionEnd {
     Reported,
 }
 
+/// What kind of answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerKind {
+    /// Text, a tool call, or whatever else was asked for.
+    Full,
+    /// Nothing at all.
+    Empty,
+    /// The model, or its provider's filter, declined.
+    Refused,
+}
+
 /// What became of a decision; exactly one for each decision that called somebody.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
@@ -122,4 +134,7 @@ pub struct Completed {
     pub finish_reason: Option<String>,
     /// All calls in order.
     pub attempts: Vec<Attempt>,
+    /// What kind of answer came; `None`: nobody looked, or it did not come to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<AnswerKind>,
 }

@@ -6,10 +6,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::domain::{
-    ArmId, Completed, CompletionEnd, Context, Decision, DecisionId, Event, EventBody, Feedback, Replaced,
-    Seq, Source,
+    ArmId, Completed, CompletionEnd, Context, Decision, DecisionId, Event, EventBody, Feedback, Price,
+    Replaced, Seq, Source,
 };
-use crate::policy::{LearnError, Observation};
+use crate::policy::{Bill, LearnError, Observation};
 use crate::store::{ScannedRow, Store, StoreError};
 
 /// Decisions that are remembered; older ones are read from the log again.
@@ -41,11 +41,18 @@ pub type Sink<'s> = dyn FnMut(&Observation<'_>) -> Result<(), LearnError> + 's;
 struct Joined {
     context: Option<Context>,
     input_tokens: u32,
+    arm: ArmId,
+    price: Option<Price>,
 }
 
 impl From<&Decision> for Joined {
     fn from(decision: &Decision) -> Self {
-        Self { context: decision.context.clone(), input_tokens: decision.input_tokens }
+        Self {
+            context: decision.context.clone(),
+            input_tokens: decision.input_tokens,
+            arm: decision.arm.clone(),
+            price: decision.price,
+        }
     }
 }
 
@@ -76,7 +83,11 @@ impl Joiner {
         let about = match &event.body {
             EventBody::Decided(decision) => {
                 self.remember(decision.id, Arc::new(decision.as_ref().into()));
-                return Ok(Ok(()));
+                let asked = decision
+                    .context
+                    .as_ref()
+                    .map(|c| sink(&Observation::Asked { context: c, at: decision.at }));
+                return Ok(asked.unwrap_or(Ok(())).map_err(Unusable::from));
             }
             EventBody::Completed(completed) => completed.decision,
             EventBody::Feedback(feedback) => feedback.decision,
@@ -153,11 +164,24 @@ fn whole_answer<'a>(completed: &'a Completed, arm: &'a ArmId, joined: &'a Joined
         context: joined.context.as_ref(),
         input_tokens: completed.usage.map_or(joined.input_tokens, |u| u.input_tokens),
         output_tokens: completed.usage.map(|u| u.output_tokens),
+        bill: bill(completed, arm, joined),
+        kind: completed.kind,
         first_token_ms: completed.first_token_ms,
         // A caller who reports a call need not say how long it took; the log then holds 0.
         total_ms: Some(completed.total_ms).filter(|ms| *ms != 0.0),
         at: completed.at,
     }
+}
+
+/// What the call cost at which price; a fallback's price at that time is not in the log.
+fn bill(completed: &Completed, arm: &ArmId, joined: &Joined) -> Option<Bill> {
+    let share = |read: u32, all: u32| (f64::from(read) / f64::from(all.max(1))).min(1.0);
+    Some(Bill {
+        cost_usd: completed.cost_usd?,
+        price: joined.price.filter(|_| joined.arm == *arm)?,
+        asked_tokens: joined.input_tokens,
+        cached_share: completed.usage.map(|u| share(u.cached_tokens, u.input_tokens)),
+    })
 }
 
 /// The client left: how long the answer would have been, and how long it would have taken, nobody knows.
@@ -167,6 +191,8 @@ fn begun_answer<'a>(completed: &'a Completed, arm: &'a ArmId, joined: &'a Joined
         context: joined.context.as_ref(),
         input_tokens: joined.input_tokens,
         output_tokens: None,
+        bill: None,
+        kind: None,
         first_token_ms: completed.first_token_ms,
         total_ms: None,
         at: completed.at,

@@ -22,8 +22,8 @@ pub use learned::{LearnedPolicy, LearnedState, Settings, StateError};
 pub use simple::SimplePolicy;
 
 use crate::domain::{
-    Arm, ArmDistribution, ArmEstimate, ArmId, Bound, Constraints, Context, ContextError, DistributionError,
-    Multiplier, PolicyVersion, Preference, Replaced, Strategy, UnixMs,
+    AnswerKind, Arm, ArmDistribution, ArmEstimate, ArmId, Bound, Constraints, Context, ContextError,
+    DistributionError, Multiplier, PolicyVersion, Preference, Price, Replaced, Strategy, UnixMs,
 };
 
 /// What a policy is asked. All borrowed: a decision allocates only its answer.
@@ -149,6 +149,19 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
     fn propose(&self, ask: &Ask<'_>) -> Result<Proposal, PolicyError>;
 }
 
+/// What a call cost, and what it could be expected to cost by the arm's price of that time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bill {
+    /// USD.
+    pub cost_usd: f64,
+    /// The price when the arm was drawn.
+    pub price: Price,
+    /// Input tokens as estimated when the arm was drawn.
+    pub asked_tokens: u32,
+    /// Share of the input that was read from the provider's cache, in [0, 1]; `None`: unknown.
+    pub cached_share: Option<f64>,
+}
+
 /// Something to learn from: an event joined with its decision.
 #[derive(Debug, Clone, Copy)]
 pub enum Observation<'a> {
@@ -167,6 +180,13 @@ pub enum Observation<'a> {
         /// Set when this takes back an earlier report of the same tick; its `weight` is a precision too.
         replaces: Option<Replaced>,
     },
+    /// An arm was drawn for a prompt.
+    Asked {
+        /// The prompt's features.
+        context: &'a Context,
+        /// When.
+        at: UnixMs,
+    },
     /// A call ended with an answer.
     Answered {
         /// The arm that answered.
@@ -177,6 +197,10 @@ pub enum Observation<'a> {
         input_tokens: u32,
         /// As the provider counted; `None`: unknown.
         output_tokens: Option<u32>,
+        /// What it cost; `None`: unknown.
+        bill: Option<Bill>,
+        /// Whether it was an answer at all; `None`: unknown.
+        kind: Option<AnswerKind>,
         /// To the first content, milliseconds; `None`: not observed.
         first_token_ms: Option<f64>,
         /// To the last token, milliseconds; `None`: not observed.

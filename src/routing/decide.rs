@@ -139,7 +139,8 @@ fn drawn(candidates: &Candidates<'_>, proposal: Proposal, id: DecisionId) -> Cho
 /// The record of a request for one arm by name: nothing is chosen, all is logged.
 pub fn decide_explicit(arm: &Arm, prompt: &Prompt, given: Circumstances) -> Decision {
     let choice = Choice::certain(arm.id.clone(), Reason::Explicit, None);
-    complete(choice, (PolicyVersion::from("explicit"), Strategy::Fixed), prompt, given)
+    let policy = (PolicyVersion::from("explicit"), Strategy::Fixed);
+    Decision { price: Some(arm.price), ..complete(choice, policy, prompt, given) }
 }
 
 struct Choice {
@@ -170,6 +171,8 @@ fn record(choice: Choice, candidates: &Candidates<'_>, prompt: &Prompt, given: C
     let policy = (candidates.policy.version().clone(), candidates.policy.strategy());
     let mut decision = complete(choice, policy, prompt, given);
     decision.excluded.clone_from(&candidates.eligible.excluded);
+    let mut arms = candidates.eligible.arms.iter().chain([&candidates.default]);
+    decision.price = arms.find(|a| a.id == decision.arm).map(|a| a.price);
     decision
 }
 
@@ -205,5 +208,6 @@ fn complete(
         user: given.user,
         tags: given.tags,
         decision_only: given.decision_only,
+        price: None,
     }
 }

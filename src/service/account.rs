@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::clock::now;
 use super::sessions::Thread;
-use crate::domain::{Arm, Attempt, Completed, CompletionEnd, DecisionId, EventBody, Usage};
+use crate::domain::{AnswerKind, Arm, Attempt, Completed, CompletionEnd, DecisionId, EventBody, Usage};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -28,6 +28,10 @@ pub(super) struct Account {
     pub(super) finish_reason: Option<String>,
     /// The conversation whose turn this is.
     pub(super) thread: Option<Thread>,
+    /// Whether any piece of an answer came.
+    pub(super) has_content: bool,
+    /// Whether the answer was a refusal.
+    pub(super) is_refusal: bool,
     closed: bool,
 }
 
@@ -46,6 +50,8 @@ impl Account {
             reported_cost_usd: None,
             finish_reason: None,
             thread: None,
+            has_content: false,
+            is_refusal: false,
             closed: false,
         }
     }
@@ -66,6 +72,14 @@ impl Account {
     pub(super) fn cost_usd(&self) -> Option<f64> {
         let priced = || Some(self.served.as_ref()?.price.cost_usd(self.usage.as_ref()?));
         self.reported_cost_usd.or_else(priced)
+    }
+
+    fn kind(&self) -> AnswerKind {
+        match (self.is_refusal, self.has_content) {
+            (true, _) => AnswerKind::Refused,
+            (false, true) => AnswerKind::Full,
+            (false, false) => AnswerKind::Empty,
+        }
     }
 
     fn count(&self, completed: &Completed) {
@@ -96,6 +110,7 @@ impl Account {
             total_ms: self.started.elapsed().as_secs_f64() * 1e3,
             finish_reason: self.finish_reason.take(),
             attempts: std::mem::take(&mut self.attempts),
+            kind: (end == CompletionEnd::Complete).then(|| self.kind()),
         };
         if let (Some(thread), Some(arm)) = (self.thread.take(), &completed.served) {
             thread.note(arm, self.usage.map(|u| u.cached_tokens));

@@ -139,6 +139,7 @@ fn answer(dispatched: Dispatched, mut head: Head, mut account: Account, wants_us
             account.usage = facts.usage;
             account.reported_cost_usd = facts.cost_usd;
             account.finish_reason = facts.finish_reason;
+            (account.has_content, account.is_refusal) = (facts.has_content, facts.is_refusal);
             head.cost_usd = account.cost_usd();
             account.close(CompletionEnd::Complete);
             Answer::Full(head, body)

@@ -64,6 +64,7 @@ mod tests {
             user: None,
             tags: Default::default(),
             decision_only: false,
+            price: None,
         }
     }
 

@@ -286,5 +286,6 @@ fn reported_call(feedback: &Feedback, arm: ArmId) -> Completed {
         total_ms,
         finish_reason: None,
         attempts: vec![Attempt { arm, end, status: None, ms: total_ms }],
+        kind: None,
     }
 }

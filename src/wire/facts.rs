@@ -20,6 +20,8 @@ pub struct ReplyFacts {
     pub finish_reason: Option<String>,
     /// Whether any choice holds text, a tool call, a refusal or reasoning.
     pub has_content: bool,
+    /// Whether any choice says that the model declined, or was cut by its provider's filter.
+    pub is_refusal: bool,
 }
 
 /// Facts of one chunk of a stream.
@@ -37,6 +39,8 @@ pub struct ChunkFacts {
     pub finish_reason: Option<String>,
     /// Whether it holds a piece of the answer: text, tool call, refusal, reasoning, audio.
     pub has_content: bool,
+    /// Whether it says that the model declined, or was cut by its provider's filter.
+    pub is_refusal: bool,
     /// Whether it is the usage chunk (`choices` empty): only for clients that asked for it.
     pub is_usage_only: bool,
 }
@@ -62,6 +66,7 @@ pub fn read_completion(bytes: &[u8]) -> Result<ReplyFacts, ChunkError> {
         cost_usd: read_cost(&value),
         finish_reason: text(first, "finish_reason"),
         has_content,
+        is_refusal: choices.iter().any(|c| declines(c, "message")),
     })
 }
 
@@ -78,6 +83,7 @@ pub(super) fn chunk_facts(value: &Value) -> Result<ChunkFacts, ChunkError> {
         cost_usd: read_cost(value),
         finish_reason: choices.iter().find_map(|c| text(c, "finish_reason")),
         has_content: choices.iter().filter_map(|c| c.get("delta")).any(holds_content),
+        is_refusal: choices.iter().any(|c| declines(c, "delta")),
         is_usage_only: choices.is_empty(),
     })
 }
@@ -116,6 +122,13 @@ fn holds_content(message: &Value) -> bool {
             Value::Object(fields) => !fields.is_empty(),
             _ => false,
         })
+}
+
+/// Whether a choice is a refusal: by its finish reason, or by the text of one.
+fn declines(choice: &Value, part: &str) -> bool {
+    let filtered = choice.get("finish_reason").and_then(Value::as_str) == Some("content_filter");
+    let refusal = choice.get(part).and_then(|p| p.get("refusal")).and_then(Value::as_str);
+    filtered || refusal.is_some_and(|text| !text.is_empty())
 }
 
 fn text(value: &Value, name: &str) -> Option<String> {

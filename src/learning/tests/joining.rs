@@ -9,7 +9,9 @@ fn taught(store: &Store) -> Vec<String> {
     let (mut joiner, mut seen) = (Joiner::default(), Vec::new());
     for row in store.scan(Seq(0), 1000).unwrap() {
         let told = joiner.observe(&row, store, &mut |o| {
-            seen.push(words(o));
+            if !matches!(o, Observation::Asked { .. }) {
+                seen.push(words(o));
+            }
             Ok(())
         });
         told.unwrap().unwrap();
@@ -24,13 +26,23 @@ fn words(observation: &Observation<'_>) -> String {
             format!("{arm} quality {value} weight {:.3} tick {tick} old {old:?}", weight)
         }
         Observation::Answered {
-            arm, context, input_tokens, output_tokens, first_token_ms, total_ms, ..
+            arm,
+            context,
+            input_tokens,
+            output_tokens,
+            first_token_ms,
+            total_ms,
+            bill,
+            ..
         } => {
             let context = context.is_some();
+            let cost =
+                bill.map_or_else(String::new, |b| format!(" for {} at {}", b.cost_usd, b.price.output));
             format!(
-                "{arm} answered {context} {input_tokens} {output_tokens:?} {first_token_ms:?} {total_ms:?}"
+                "{arm} answered {context} {input_tokens} {output_tokens:?} {first_token_ms:?} {total_ms:?}{cost}"
             )
         }
+        Observation::Asked { .. } => "asked".to_owned(),
         Observation::Failed { arm, .. } => format!("{arm} failed"),
     }
 }
@@ -80,7 +92,9 @@ async fn an_answer_that_was_cut_teaches_no_length() {
 async fn reports_weigh_by_their_source_and_a_fallbacks_is_kept_but_not_learned() {
     let (_folder, store) = temporary();
     for n in 1..=3 {
-        store.append(decided(Decision { decision_only: n == 3, ..decision(n, "a") })).await.unwrap();
+        let price = Some(Price { input: 1.0, output: 4.0, cached_input: None });
+        let asked = Decision { decision_only: n == 3, price, ..decision(n, "a") };
+        store.append(decided(asked)).await.unwrap();
     }
     store.append(ended(completed(2, "b"))).await.unwrap();
     let report = |n, source, weight, value| NewFeedback {
@@ -98,7 +112,7 @@ async fn reports_weigh_by_their_source_and_a_fallbacks_is_kept_but_not_learned()
         "a quality 1 weight 4.000 tick 1 old None",
         "a quality 0.25 weight 0.200 tick 2 old None",
         "a quality 0.5 weight 0.400 tick 2 old Some((0.25, 0.2))",
-        "a answered true 103 None None None",
+        "a answered true 103 None None None for 0.1 at 4",
     ];
     assert_eq!(taught(&store), expected);
 }

@@ -48,6 +48,7 @@ impl Learner for Sums {
                 self.add(arm, 2, output_tokens.map_or(0.0, f64::from));
                 self.add(arm, 3, total_ms.unwrap_or(0.0));
             }
+            Observation::Asked { .. } => {}
             Observation::Failed { arm, .. } => self.add(arm, 4, 1.0),
         }
         Ok(())

@@ -56,6 +56,8 @@ impl<'a> Pupil<'a> {
             arm: &self.world.arms[k].id,
             context: Some(&case.context),
             input_tokens: case.input_tokens,
+            bill: None,
+            kind: None,
             output_tokens: self.world.priced.then_some(outcome.output_tokens),
             first_token_ms: None,
             total_ms: None,

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    FailureHead, HeadSettings, LatencyHead, LengthHead, QualityHead, Report, TYPICAL_TOKENS, Timing,
+    Bill, CostHead, FailureHead, HeadSettings, LatencyHead, LengthHead, QualityHead, Report, TYPICAL_TOKENS,
+    Timing, tokens_bought,
 };
 use crate::domain::{Arm, ArmEstimate, UnixMs};
 use crate::math::cholesky::NotPositive;
@@ -22,8 +23,14 @@ pub struct Answer<'a> {
     pub x: Option<&'a [f64]>,
     /// Input tokens.
     pub input_tokens: u32,
-    /// Times and output tokens.
-    pub timing: Timing,
+    /// Output tokens, when somebody counted them.
+    pub output_tokens: Option<u32>,
+    /// What it cost.
+    pub bill: Option<Bill>,
+    /// To the first content, milliseconds; finite and not negative.
+    pub first_token_ms: Option<f64>,
+    /// To the end, milliseconds; finite and not negative.
+    pub total_ms: Option<f64>,
     /// When it ended.
     pub at: UnixMs,
 }
@@ -52,6 +59,7 @@ pub struct ArmState {
     length: LengthHead,
     latency: LatencyHead,
     failure: FailureHead,
+    cost: CostHead,
     typical_input: CountedMean,
     typical_output: CountedMean,
 }
@@ -68,6 +76,7 @@ impl ArmState {
             length: LengthHead::new(dim, settings)?,
             latency: LatencyHead::default(),
             failure: FailureHead::default(),
+            cost: CostHead::default(),
             typical_input: typical,
             typical_output: typical,
         })
@@ -81,19 +90,33 @@ impl ArmState {
         self.quality.observe(report, heard)
     }
 
-    /// Folds an answered call in.
+    /// Folds an answered call in. Tokens that nobody counted are taken from the bill; of a call without either only the times
+    /// tell, spread over as many tokens as its answer was expected to have.
     ///
     /// # Errors
     /// When the sums would break; nothing has changed then.
     pub fn answered(&mut self, answer: &Answer<'_>) -> Result<(), NotPositive> {
-        if let (Some(x), Some(tokens)) = (answer.x, answer.timing.output_tokens) {
+        let bought = || answer.bill.as_ref().and_then(tokens_bought);
+        let tokens = answer.output_tokens.map(f64::from).or_else(bought);
+        let expected =
+            answer.x.map_or_else(|| self.typical_output.mean(), |x| self.length.expected_tokens(x));
+        if let (Some(x), Some(tokens)) = (answer.x, tokens) {
             self.length.observe(x, tokens)?;
         }
-        self.typical_input.observe(f64::from(answer.input_tokens));
-        if let Some(tokens) = answer.timing.output_tokens {
-            self.typical_output.observe(f64::from(tokens));
+        if let (Some(bill), Some(tokens)) = (&answer.bill, tokens) {
+            self.cost.observe(bill, tokens);
         }
-        self.latency.observe(&answer.timing, answer.at);
+        let asked = answer.bill.map_or(answer.input_tokens, |bill| bill.asked_tokens);
+        self.typical_input.observe(f64::from(asked));
+        if let Some(tokens) = tokens {
+            self.typical_output.observe(tokens);
+        }
+        let timing = Timing {
+            first_token_ms: answer.first_token_ms,
+            total_ms: answer.total_ms,
+            output_tokens: Some(tokens.unwrap_or(expected)),
+        };
+        self.latency.observe(&timing, answer.at);
         self.failure.answered(answer.at);
         Ok(())
     }
@@ -109,7 +132,7 @@ impl ArmState {
         ArmEstimate {
             arm: arm.id.clone(),
             quality: self.quality.estimate(call, scratch),
-            cost_usd: cost_usd(arm, f64::from(call.input_tokens), output_tokens),
+            cost_usd: self.cost.expected_usd(&arm.price, f64::from(call.input_tokens), output_tokens),
             output_tokens,
             latency_ms: self.latency.estimate(output_tokens, call.at),
             failure: self.failure.estimate(call.at),
@@ -119,17 +142,22 @@ impl ArmState {
 
     /// Cost in USD, at the arm's price of today, of its typical call.
     pub fn typical_cost_usd(&self, arm: &Arm) -> f64 {
-        cost_usd(arm, self.typical_input.mean(), self.typical_output.mean())
+        self.cost.expected_usd(&arm.price, self.typical_input.mean(), self.typical_output.mean())
     }
 
     /// Cost in USD of a typical answer to `input_tokens` tokens.
     pub fn typical_answer_cost_usd(&self, arm: &Arm, input_tokens: u32) -> f64 {
-        cost_usd(arm, f64::from(input_tokens), self.typical_output.mean())
+        self.cost.expected_usd(&arm.price, f64::from(input_tokens), self.typical_output.mean())
     }
 
     /// Median latency of its typical call, milliseconds.
     pub fn typical_latency_ms(&self, at: UnixMs) -> f64 {
         self.latency.estimate(self.typical_output.mean(), at).p50
+    }
+
+    /// How the arm's bills relate to its price, to look at.
+    pub fn cost(&self) -> &CostHead {
+        &self.cost
     }
 
     /// The quality head, to look at.
@@ -142,17 +170,12 @@ impl ArmState {
     /// # Errors
     /// When what was stored is no state over `dim` features.
     pub fn restore(&mut self, dim: usize) -> Result<(), NotPositive> {
-        if !(self.typical_input.is_sound() && self.typical_output.is_sound()) {
+        if !(self.typical_input.is_sound() && self.typical_output.is_sound() && self.cost.is_sound()) {
             return Err(NotPositive { order: dim });
         }
         self.quality.restore(dim)?;
         self.length.restore(dim)
     }
-}
-
-/// As [`crate::domain::Price::cost_usd`], for expected tokens, which are no whole numbers.
-fn cost_usd(arm: &Arm, input_tokens: f64, output_tokens: f64) -> f64 {
-    (input_tokens * arm.price.input + output_tokens * arm.price.output) / 1e6
 }
 
 fn capped(tokens: f64, arm: &Arm, call: &Call<'_>) -> f64 {

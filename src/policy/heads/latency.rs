@@ -42,8 +42,8 @@ pub struct Timing {
     pub first_token_ms: Option<f64>,
     /// To the end, milliseconds.
     pub total_ms: Option<f64>,
-    /// Output tokens.
-    pub output_tokens: Option<u32>,
+    /// Output tokens, as far as they are known or can be guessed.
+    pub output_tokens: Option<f64>,
 }
 
 /// A log-normal quantity that drifts.
@@ -97,7 +97,7 @@ impl LatencyHead {
     /// Folds a call in, as far as it was timed.
     pub fn observe(&mut self, timing: &Timing, at: UnixMs) {
         let seen = timing.first_token_ms.filter(|f| timing.total_ms.is_none_or(|t| *f < ALL_AT_ONCE * t));
-        let whole = timing.total_ms.zip(timing.output_tokens).map(|(t, n)| (t, f64::from(n.max(1))));
+        let whole = timing.total_ms.zip(timing.output_tokens).map(|(t, n)| (t, n.max(1.0)));
         match (seen, whole) {
             (Some(first), Some((total, tokens))) => {
                 self.first_token.observe(first, at);
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn timing(first: Option<f64>, total: f64, tokens: u32) -> Timing {
-        Timing { first_token_ms: first, total_ms: Some(total), output_tokens: Some(tokens) }
+        Timing { first_token_ms: first, total_ms: Some(total), output_tokens: Some(f64::from(tokens)) }
     }
 
     #[test]

@@ -37,12 +37,12 @@ impl LengthHead {
         Ok(Self { ridge: Ridge::new(prior, settings.decay)?, kappa })
     }
 
-    /// Folds a call of `output_tokens` in.
+    /// Folds a call of `output_tokens` in, finite; an answer without any counts as one token.
     ///
     /// # Errors
     /// When the sums would break; nothing has changed then.
-    pub fn observe(&mut self, x: &[f64], output_tokens: u32) -> Result<(), NotPositive> {
-        let actual = f64::from(output_tokens.max(1));
+    pub fn observe(&mut self, x: &[f64], output_tokens: f64) -> Result<(), NotPositive> {
+        let actual = output_tokens.max(1.0);
         let ratio = actual / self.median(x);
         let tick = self.ridge.clock() + 1;
         self.ridge.observe(&Sample { x, y: actual.ln(), weight: 1.0, tick, replaces: None })?;
@@ -83,7 +83,7 @@ mod tests {
             // Around e^4 and e^6, spread so that mean and median differ.
             let (x, base) = if i % 2 == 0 { (1.0, 400.0) } else { (-1.0, 50.0) };
             let spread = [0.25, 1.0, 4.0][(i % 3) as usize];
-            head.observe(&[x, 1.0], (base * spread) as u32).unwrap();
+            head.observe(&[x, 1.0], base * spread).unwrap();
         }
         for (x, mean) in [(1.0, 400.0 * 1.75), (-1.0, 50.0 * 1.75)] {
             let got = head.expected_tokens(&[x, 1.0]);
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn an_empty_answer_counts_as_one_token() {
         let mut head = LengthHead::new(1, &HeadSettings::DEFAULT).unwrap();
-        (0..500).for_each(|_| head.observe(&[1.0], 0).unwrap());
+        (0..500).for_each(|_| head.observe(&[1.0], 0.0).unwrap());
         assert!(head.expected_tokens(&[1.0]) < 2.0);
     }
 }

@@ -1,10 +1,12 @@
 //! The heads: what one arm will do with one prompt. One set per arm, all in `f64`.
 //!
 //! quality: Bayesian ridge on the reports, and a quick correction of its level. length: ridge on the logarithm of the answer's tokens, so cost and part of latency.
-//! latency: log-normal trackers of first token and time per token. failure: a Beta that forgets. Heads never see what the caller
-//! wants, so one state serves every preference, and never a price, so a changed price acts at once.
+//! latency: log-normal trackers of first token and time per token. failure: a Beta that forgets. cost: how bills
+//! differ from price times tokens. Heads never see what the caller wants, so one state serves every preference, and keep no price,
+//! so a changed price acts at once.
 
 mod arm_state;
+mod cost;
 mod failure;
 mod latency;
 mod length;
@@ -13,6 +15,7 @@ mod quality;
 mod ridge;
 
 pub use arm_state::{Answer, ArmState, Call};
+pub use cost::{CostHead, tokens_bought};
 pub use failure::FailureHead;
 pub use latency::{LatencyHead, Timing};
 pub use length::LengthHead;
@@ -21,6 +24,8 @@ pub use quality::{QualityHead, Report};
 pub use ridge::{FlatPrior, Ridge, RidgePrior, Sample, common_slopes};
 
 use serde::{Deserialize, Serialize};
+
+pub use super::Bill;
 
 /// What the heads of a new arm start from. Part of the state: a checkpoint carries its own.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

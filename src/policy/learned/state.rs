@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::{LearnedPolicy, check_context};
 use crate::domain::{ArmId, Context, FeatureSchema, PolicyVersion, UnixMs};
 use crate::math::cholesky::NotPositive;
-use crate::policy::heads::{Answer, ArmState, FlatPrior, HeadSettings, Report, Timing, common_slopes};
+use crate::policy::heads::{Answer, ArmState, FlatPrior, HeadSettings, Report, common_slopes};
 use crate::policy::{LearnError, Learner, Observation, Policy};
 
 /// First bytes of a stored state; the last is the version of the form.
@@ -20,6 +20,9 @@ const DIGEST_BYTES: usize = 32;
 
 /// Features beyond this are a mistake: heads grow with the square of their number.
 const MAX_DIM: usize = 1024;
+
+/// No single call costs more.
+const MAX_COST_USD: f64 = 1e6;
 
 /// Weights of reports beyond this are a mistake.
 const MAX_WEIGHT: f64 = 1e6;
@@ -229,10 +232,16 @@ impl LearnedState {
         answer: &Answer<'_>,
     ) -> Result<(), LearnError> {
         let x = context.map(|c| self.features(c)).transpose()?;
-        let timing = &answer.timing;
-        for (field, ms) in [("first_token_ms", timing.first_token_ms), ("total_ms", timing.total_ms)] {
+        for (field, ms) in [("first_token_ms", answer.first_token_ms), ("total_ms", answer.total_ms)] {
             if let Some(ms) = ms {
                 in_range(field, ms, 1e12)?;
+            }
+        }
+        if let Some(bill) = &answer.bill {
+            in_range("cost_usd", bill.cost_usd, MAX_COST_USD)?;
+            in_range("cached_share", bill.cached_share.unwrap_or(0.0), 1.0)?;
+            if !bill.price.is_valid() {
+                return Err(LearnError::BadNumber { field: "price", value: bill.price.output });
             }
         }
         self.change(arm, |state| state.answered(&Answer { x: x.as_deref(), ..*answer }))
@@ -261,13 +270,17 @@ impl Learner for LearnedState {
                 context,
                 input_tokens,
                 output_tokens,
+                bill,
+                kind: _,
                 first_token_ms,
                 total_ms,
                 at,
             } => {
-                let timing = Timing { first_token_ms, total_ms, output_tokens };
-                self.answered(arm, context, &Answer { x: None, input_tokens, timing, at })
+                let x = None;
+                let answer = Answer { x, input_tokens, output_tokens, bill, first_token_ms, total_ms, at };
+                self.answered(arm, context, &answer)
             }
+            Observation::Asked { context, .. } => self.features(context).map(drop),
             Observation::Failed { arm, at } => self.failed(arm, at),
         }
     }

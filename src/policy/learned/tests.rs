@@ -7,7 +7,7 @@ use super::*;
 use crate::domain::{Constraints, Multiplier, Preference, Replaced};
 use crate::policy::explore::draw;
 use crate::policy::fixtures::{Question, arm, context, schema};
-use crate::policy::{Exploration, LearnError, Learner, Observation};
+use crate::policy::{Bill, Exploration, LearnError, Learner, Observation};
 
 fn fresh() -> LearnedState {
     LearnedState::new(schema(), 3).unwrap()
@@ -23,6 +23,8 @@ fn answer<'a>(arm: &'a ArmId, context: &'a Context, tokens: u32, at: i64) -> Obs
         context: Some(context),
         input_tokens: 100,
         output_tokens: Some(tokens),
+        bill: None,
+        kind: None,
         first_token_ms: Some(300.0),
         total_ms: Some(300.0 + 10.0 * f64::from(tokens)),
         at: UnixMs(at),
@@ -253,6 +255,8 @@ fn bad_observations_are_refused_and_change_nothing() {
         context: None,
         input_tokens: 1,
         output_tokens: None,
+        bill: None,
+        kind: None,
         first_token_ms: Some(f64::INFINITY),
         total_ms: None,
         at: UnixMs(0),
@@ -288,6 +292,42 @@ fn arms_out_of_bounds_are_not_drawn_and_prices_act_at_once() {
     assert_eq!(question.ask(|ask| policy.propose(ask)).unwrap().distribution.p(), &[1.0, 0.0]);
     question.arms = vec![arm("a", 1.0, 40.0), arm("b", 2.0, 4.0)];
     assert_eq!(question.ask(|ask| policy.propose(ask)).unwrap().distribution.p(), &[0.0, 1.0]);
+}
+
+#[test]
+fn a_cost_alone_teaches_the_cost_and_a_later_price_acts_on_it() {
+    let (mut state, mut rng) = (fresh(), StdRng::seed_from_u64(4));
+    let cheap = arm("a", 1.0, 4.0);
+    for i in 0..800 {
+        let kind = if rng.random_bool(0.5) { 1.0f32 } else { -1.0 };
+        let x = context(&[kind, 0.0]);
+        let tokens = 300.0 * f64::from(kind).exp();
+        let cost_usd = (100.0 + 4.0 * tokens) / 1e6;
+        let bill = Bill { cost_usd, price: cheap.price, asked_tokens: 100, cached_share: None };
+        state
+            .apply(&Observation::Answered {
+                arm: &cheap.id,
+                context: Some(&x),
+                input_tokens: 100,
+                output_tokens: None,
+                bill: Some(bill),
+                kind: None,
+                first_token_ms: None,
+                total_ms: Some(1000.0),
+                at: UnixMs(i),
+            })
+            .unwrap();
+    }
+    let policy = state.snapshot(PolicyVersion::from("learned@1"));
+    for kind in [1.0f32, -1.0] {
+        let tokens = 300.0 * f64::from(kind).exp();
+        for (input, output) in [(1.0, 4.0), (5.0, 50.0)] {
+            let question = Question::new(vec![arm("a", input, output)], Some(context(&[kind, 0.0])));
+            let seen = question.ask(|ask| policy.estimates(ask).unwrap()[0].cost_usd);
+            let due = (100.0 * input + output * tokens) / 1e6;
+            assert!((seen / due - 1.0).abs() < 0.1, "{seen} instead of {due}");
+        }
+    }
 }
 
 #[test]

@@ -49,6 +49,8 @@ fn cheapest_goes_by_list_price_until_it_knows_better() {
                 arm: &ArmId::from(arm),
                 context: Some(&x),
                 input_tokens: 100,
+                bill: None,
+                kind: None,
                 output_tokens: Some(tokens),
                 first_token_ms: Some(100.0),
                 total_ms: Some(100.0 + f64::from(tokens)),

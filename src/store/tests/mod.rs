@@ -69,6 +69,7 @@ pub(crate) fn decision(n: u128, arm: &str) -> Decision {
         user: None,
         tags: [("feature".to_owned(), "search".to_owned())].into(),
         decision_only: false,
+        price: None,
     }
 }
 
@@ -87,6 +88,7 @@ pub(crate) fn completed(n: u128, arm: &str) -> Completed {
         total_ms: 700.1,
         finish_reason: Some("stop".into()),
         attempts: vec![attempt],
+        kind: None,
     }
 }
 
