@@ -7,16 +7,20 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{EmbedderWeights, ProviderFormat, Settings, StorePrompts};
+use crate::config::{
+    EmbedderKind, EmbedderSettings, EmbedderWeights, ProviderFormat, Settings, StorePrompts,
+};
 use crate::dispatch::Health;
 use crate::domain::Seq;
-use crate::embed::{EmbedError, Encoder, EncoderOptions, WeightSource};
+use crate::embed::{EmbedError, Encoder, EncoderOptions, Student, WeightSource, Windower};
 use crate::http::{Api, OpenWithoutKeys, ServeOptions};
 use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, LearningOptions};
 use crate::policy::{LearnedState, Learner, SimplePolicy, StateError};
 use crate::provider::{self, Provider, ProviderBuildError};
 use crate::routing::{FeaturizeError, Featurizer, Route, RouteStrategy};
-use crate::service::{Chooser, Fleet, FleetError, KeepPrompts, Service, Sessions, SimpleChooser};
+use crate::service::{
+    Chooser, Fleet, FleetError, KeepPrompts, Reader, Reading, Service, Sessions, SimpleChooser,
+};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::telemetry::Metrics;
 
@@ -138,18 +142,8 @@ fn build(settings: Settings) -> Result<Service, AppError> {
     let fleet = Fleet::new(settings.catalog.arms().to_vec(), providers, routes)?;
     let featurizer = Arc::new(Featurizer::built_in()?);
     let store = Store::open(StoreOptions::at(settings.store.path))?;
-    let embedder = settings.embedder;
-    let encoder = Encoder::start(EncoderOptions {
-        weights: match embedder.weights {
-            EmbedderWeights::BuiltIn => WeightSource::BuiltIn,
-            EmbedderWeights::Folder(path) => WeightSource::Folder(path),
-        },
-        max_tokens: embedder.max_tokens,
-        threads: embedder.threads,
-        queue: embedder.queue,
-        cache_entries: embedder.cache_entries,
-        ..EncoderOptions::default()
-    })?;
+    let metrics = Arc::new(metrics);
+    let reader = reader(settings.embedder, Arc::clone(&featurizer), Arc::clone(&metrics))?;
     let options = LearningOptions {
         publish_events: settings.learning.publish_every_events,
         publish_after: settings.learning.publish_within,
@@ -160,19 +154,54 @@ fn build(settings: Settings) -> Result<Service, AppError> {
     Ok(Service {
         fleet,
         store,
-        encoder,
-        featurizer,
+        reader,
         learning,
         health: Arc::new(Health::default()),
         sessions: Arc::new(Sessions::default()),
-        metrics: Arc::new(metrics),
-        embed_deadline: embedder.deadline,
+        metrics,
         keep_prompts: match settings.store.store_prompts {
             StorePrompts::None => KeepPrompts::None,
             StorePrompts::Preview => KeepPrompts::Preview,
             StorePrompts::Full => KeepPrompts::Full,
         },
     })
+}
+
+/// Loads what reads prompts: MiniLM, the student or both.
+fn reader(
+    settings: EmbedderSettings,
+    featurizer: Arc<Featurizer>,
+    metrics: Arc<Metrics>,
+) -> Result<Reader, AppError> {
+    let (kind, deadline, max_tokens) = (settings.kind, settings.deadline, settings.max_tokens);
+    let encoder = || {
+        Encoder::start(EncoderOptions {
+            weights: match settings.weights {
+                EmbedderWeights::BuiltIn => WeightSource::BuiltIn,
+                EmbedderWeights::Folder(path) => WeightSource::Folder(path),
+            },
+            max_tokens,
+            threads: settings.threads,
+            queue: settings.queue,
+            cache_entries: settings.cache_entries,
+            ..EncoderOptions::default()
+        })
+    };
+    let student = |windower: Windower| -> Result<Student, AppError> {
+        let student = Student::built_in(windower)?;
+        featurizer.check_student(student.schema())?;
+        Ok(student)
+    };
+    let reading = match kind {
+        EmbedderKind::MiniLm => Reading::MiniLm(encoder()?),
+        EmbedderKind::Student => Reading::Student(student(Windower::built_in(max_tokens)?)?),
+        EmbedderKind::Adaptive => {
+            let encoder = encoder()?;
+            let student = student(encoder.windower().clone())?;
+            Reading::Adaptive(encoder, student)
+        }
+    };
+    Ok(Reader { reading, featurizer, deadline, metrics })
 }
 
 fn start_learner(

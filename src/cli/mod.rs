@@ -53,6 +53,8 @@ enum Command {
 enum TrainCommand {
     /// Fit the whitened components and the scales of the features on folders of prompts.
     Features(train::TrainFeaturesArgs),
+    /// Fit the student: the table that stands in for MiniLM under load.
+    Encoder(train::TrainEncoderArgs),
 }
 
 /// The demo draws its own picture; only what goes wrong is logged beside it.
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Train(TrainCommand::Features(args)) => train::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Train(TrainCommand::Encoder(args)) => train::run_encoder(args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
         Command::Keys(args) => keys::run(&args),
         Command::Version(args) => version::run(&args),

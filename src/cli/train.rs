@@ -1,5 +1,7 @@
 //! `pointsman train`: offline fitting.
 
+mod encoder;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::embed::{Encoder, EncoderOptions, WeightSource};
 use crate::offline::dataset::Dataset;
 use crate::offline::features::{FitOptions, fit};
+
+pub use encoder::{TrainEncoderArgs, run as run_encoder};
 
 /// Without a terminal a line of progress is given each time this many percent are done.
 const PERCENT_A_LINE: usize = 10;

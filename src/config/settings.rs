@@ -96,18 +96,42 @@ pub enum EmbedderWeights {
     Folder(PathBuf),
 }
 
+/// Who reads prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum EmbedderKind {
+    /// MiniLM while it answers in time, else the student.
+    #[default]
+    Adaptive,
+    /// MiniLM alone.
+    MiniLm,
+    /// The student alone; MiniLM is not loaded.
+    Student,
+}
+
+impl EmbedderKind {
+    /// How long a request waits for MiniLM when the configuration does not say: with a student at hand there is little to gain.
+    pub fn deadline(self) -> Duration {
+        match self {
+            Self::Adaptive | Self::Student => Duration::from_millis(100),
+            Self::MiniLm => Duration::from_millis(500),
+        }
+    }
+}
+
 /// `[embedder]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmbedderSettings {
+    /// Who reads.
+    pub kind: EmbedderKind,
     /// Where the weights come from.
     pub weights: EmbedderWeights,
-    /// How long a request waits for its vector before the route's default serves it.
+    /// How long a request waits for MiniLM's vector before the student reads it or, where there is none, the route's default serves it.
     pub deadline: Duration,
     /// Encoder threads, at least 1.
     pub threads: usize,
     /// Longest text that is read.
     pub max_tokens: usize,
-    /// Texts that may wait; more are refused and served by the route's default.
+    /// Texts that may wait; more are not taken.
     pub queue: usize,
     /// Vectors kept for texts that come again.
     pub cache_entries: u64,
@@ -117,8 +141,9 @@ impl Default for EmbedderSettings {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
+            kind: EmbedderKind::default(),
             weights: EmbedderWeights::BuiltIn,
-            deadline: Duration::from_millis(500),
+            deadline: EmbedderKind::default().deadline(),
             threads: cores.div_ceil(2).clamp(1, 8),
             max_tokens: 128,
             queue: 256,

@@ -90,7 +90,7 @@ url = \"sqlite:pointsman.db\"
 store_prompts = \"none\"       # none | preview | full
 
 [embedder]
-kind = \"minilm\"
+kind = \"adaptive\"
 ";
 
 const ROUTE: &str = "

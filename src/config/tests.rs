@@ -328,7 +328,8 @@ fn each_fault_in_a_routes_models_is_named() {
 fn what_comes_later_is_refused_by_name() {
     one_fault(&with("[experiments.x]\nroute = \"auto\"\n"), "7 experiments", "not supported in this version");
     one_fault(&with("[store]\nurl = \"postgres://h/db\"\n"), "8 store.url", "not supported in this version");
-    one_fault(&with("[embedder]\nkind = \"adaptive\"\n"), "8 embedder.kind", "not supported in this version");
+    one_fault(&with("[embedder]\nkind = \"static\"\n"), "8 embedder.kind", "not supported in this version");
+    one_fault(&with("[embedder]\nkind = \"studnet\"\n"), "8 embedder.kind", "did you mean `student`?");
     one_fault(&with("[server]\nlisten = \":8080\"\n"), "8 server.listen", "IP:PORT");
     one_fault(&with("[store]\nurl = \"mysql:x\"\n"), "8 store.url", "sqlite:");
     one_fault(&with("[store]\nstore_prompts = \"ful\"\n"), "8 store.store_prompts", "did you mean `full`?");

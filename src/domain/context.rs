@@ -90,7 +90,7 @@ pub struct Cut {
 /// How the prompt was embedded; part of each decision's record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Encoding {
-    /// Which encoder answered: `minilm`, or `none` when the features hold prompt statistics alone.
+    /// Which embedder answered: `minilm`, `student` in its place, or `none` when the prompt was not read.
     pub embedder: String,
     /// Set when the text was longer than what the encoder reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]

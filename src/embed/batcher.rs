@@ -14,10 +14,16 @@ use ndarray::ArrayView1;
 use tokio::sync::oneshot;
 
 use super::cache::{Encoded, Key, VectorCache};
+use super::load::{Load, Ticket};
 use super::{EmbedError, Embedder, TokenWindow, Tokenized, Windower, sketch};
 
-/// Bytes a token has at least in most scripts; only to fill batches before anything is tokenised.
+/// Bytes a token has at least in most scripts; to fill batches and to foresee waits before anything is tokenised.
 const BYTES_PER_TOKEN: usize = 3;
+
+/// Tokens that a text of so many bytes most likely has, separators included.
+pub(super) fn estimated_tokens(bytes: usize, most: usize) -> usize {
+    (bytes / BYTES_PER_TOKEN + 2).min(most)
+}
 
 /// One text that waits.
 pub(super) struct Job {
@@ -26,6 +32,8 @@ pub(super) struct Job {
     pub key: Key,
     pub deadline: Option<Instant>,
     pub reply: oneshot::Sender<Result<Encoded, EmbedError>>,
+    /// Counts the job until it is answered or dropped.
+    pub ticket: Ticket,
 }
 
 impl Job {
@@ -39,6 +47,7 @@ pub(super) struct Workshop {
     pub jobs: Mutex<Receiver<Job>>,
     /// Jobs sent and not yet taken.
     pub waiting: Arc<AtomicUsize>,
+    pub load: Arc<Load>,
     pub embedder: Box<dyn Embedder>,
     pub windower: Windower,
     pub cache: VectorCache,
@@ -60,21 +69,16 @@ impl Workshop {
     fn take(&self) -> Option<Vec<Job>> {
         let queue = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut jobs = vec![queue.recv().ok()?];
-        let mut tokens = self.estimate(&jobs[0]);
+        let mut tokens = jobs[0].ticket.tokens();
         while tokens < self.batch_tokens
             && let Ok(job) = queue.try_recv()
         {
-            tokens += self.estimate(&job);
+            tokens += job.ticket.tokens();
             jobs.push(job);
         }
         drop(queue);
         self.waiting.fetch_sub(jobs.len(), Ordering::Relaxed);
         Some(jobs)
-    }
-
-    fn estimate(&self, job: &Job) -> usize {
-        let bytes = job.ask.len() + job.context.len();
-        (bytes / BYTES_PER_TOKEN + 2).min(self.windower.max_tokens())
     }
 
     fn answer(&self, jobs: Vec<Job>) {
@@ -95,7 +99,10 @@ impl Workshop {
 
     fn answer_batch(&self, batch: Vec<(Job, Tokenized)>) {
         let windows: Vec<TokenWindow> = batch.iter().map(|(_, t)| t.window.clone()).collect();
-        match self.embedder.embed(&windows) {
+        let started = Instant::now();
+        let embedded = self.embedder.embed(&windows);
+        self.load.timed(batch.iter().map(|(job, _)| job.ticket.tokens()).sum(), started.elapsed());
+        match embedded {
             Ok(rows) => {
                 for ((job, tokenized), row) in batch.into_iter().zip(rows.rows()) {
                     let encoded = finish(row, &job, &tokenized);

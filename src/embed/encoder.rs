@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::batcher::{Job, Workshop};
+use super::batcher::{Job, Workshop, estimated_tokens};
 use super::cache::{Encoded, Key, VectorCache, key_of};
+use super::load::Load;
 use super::weights::Files;
 use super::{EmbedError, Embedder, MiniLm, WeightSource, Windower};
 use crate::domain::Cut;
@@ -98,7 +99,9 @@ pub struct Encoder {
 struct Shared {
     jobs: SyncSender<Job>,
     waiting: Arc<AtomicUsize>,
+    load: Arc<Load>,
     cache: VectorCache,
+    windower: Windower,
     name: &'static str,
     dim: usize,
     options: EncoderOptions,
@@ -125,19 +128,21 @@ impl Encoder {
         let (jobs, receiver) = sync_channel(options.queue);
         let waiting = Arc::new(AtomicUsize::new(0));
         let cache = VectorCache::new(options.cache_entries);
+        let load = Arc::new(Load::default());
         let (name, dim) = (embedder.name(), embedder.dim());
         let workshop = Arc::new(Workshop {
             jobs: Mutex::new(receiver),
             waiting: Arc::clone(&waiting),
+            load: Arc::clone(&load),
             embedder,
-            windower,
+            windower: windower.clone(),
             cache: cache.clone(),
             batch_tokens: options.batch_tokens,
         });
         for i in 0..options.threads {
             spawn(i, Arc::clone(&workshop))?;
         }
-        Ok(Self { shared: Arc::new(Shared { jobs, waiting, cache, name, dim, options }) })
+        Ok(Self { shared: Arc::new(Shared { jobs, waiting, load, cache, windower, name, dim, options }) })
     }
 
     /// The vector of an ask, with a little of its context, most recent first. The async thread only waits.
@@ -150,7 +155,7 @@ impl Encoder {
             return Ok(Embedded::of(encoded, true));
         }
         let until = Instant::now().checked_add(deadline);
-        let (job, answer) = job(Text { ask, context }, key, until);
+        let (job, answer) = self.job(Text { ask, context }, key, until);
         self.try_send(job)?;
         let late = EmbedError::DeadlineExceeded { after_ms: deadline.as_millis() as u64 };
         match tokio::time::timeout(deadline, answer).await {
@@ -160,6 +165,27 @@ impl Encoder {
             Ok(Err(_closed)) => Err(EmbedError::WorkerLost),
             Err(_elapsed) => Err(late),
         }
+    }
+
+    /// The same, but an error at once when the texts before this one would most likely take all of the deadline. An idle encoder is
+    /// always asked, and so is the cache.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`], and when the encoder has too much before it.
+    pub async fn embed_if_soon(
+        &self,
+        ask: &str,
+        context: &str,
+        deadline: Duration,
+    ) -> Result<Embedded, EmbedError> {
+        let shared = &self.shared;
+        let expected = shared.load.expected(self.estimate(Text { ask, context }), shared.options.threads);
+        if expected > deadline {
+            let found = shared.cache.get(&key_of(ask, context));
+            let busy = EmbedError::Busy { expected_ms: expected.as_millis() as u64 };
+            return found.map(|encoded| Embedded::of(encoded, true)).ok_or(busy);
+        }
+        self.embed(ask, context, deadline).await
     }
 
     /// The same without a deadline, for commands; waits for room in the queue. Not for async threads.
@@ -183,7 +209,7 @@ impl Encoder {
                 if let Some(encoded) = self.shared.cache.get(&key) {
                     return Ok(Ok(Embedded::of(encoded, true)));
                 }
-                let (job, answer) = job(*text, key, None);
+                let (job, answer) = self.job(*text, key, None);
                 self.send(job)?;
                 Ok(Err(answer))
             })
@@ -194,6 +220,11 @@ impl Encoder {
     /// Texts that wait for a worker.
     pub fn queue_len(&self) -> usize {
         self.shared.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Its tokenizer.
+    pub fn windower(&self) -> &Windower {
+        &self.shared.windower
     }
 
     /// As decisions record it.
@@ -209,6 +240,17 @@ impl Encoder {
     /// How it was started.
     pub fn options(&self) -> &EncoderOptions {
         &self.shared.options
+    }
+
+    fn job(&self, text: Text<'_>, key: Key, deadline: Option<Instant>) -> (Job, Answer) {
+        let (reply, answer) = oneshot::channel();
+        let (ask, context) = (text.ask.to_owned(), text.context.to_owned());
+        let ticket = self.shared.load.enter(self.estimate(text));
+        (Job { ask, context, key, deadline, reply, ticket }, answer)
+    }
+
+    fn estimate(&self, text: Text<'_>) -> usize {
+        estimated_tokens(text.ask.len() + text.context.len(), self.shared.options.max_tokens)
     }
 
     fn try_send(&self, job: Job) -> Result<(), EmbedError> {
@@ -236,12 +278,6 @@ impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Encoder").field("name", &self.name()).field("options", self.options()).finish()
     }
-}
-
-fn job(text: Text<'_>, key: Key, deadline: Option<Instant>) -> (Job, Answer) {
-    let (reply, answer) = oneshot::channel();
-    let (ask, context) = (text.ask.to_owned(), text.context.to_owned());
-    (Job { ask, context, key, deadline, reply }, answer)
 }
 
 fn settle(pending: Result<Embedded, Answer>) -> Result<Embedded, EmbedError> {

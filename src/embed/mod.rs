@@ -8,6 +8,8 @@
 //! windows (head, evenly spaced middle, tail), so that requests which share a prefix, a suffix or both keep apart; the words between
 //! the windows still count through a `sketch`, and the cut is reported.
 //!
+//! [`Student`] answers in MiniLM's place, at once and on the caller's thread, when that is late or busy.
+//!
 //! Invariant: a vector that leaves here is finite and of unit norm. The module must not know routes, policies, HTTP or configuration.
 //! Outside crates for tensors and tokens are used here only.
 
@@ -15,9 +17,11 @@ mod batcher;
 mod cache;
 mod encoder;
 mod kernels;
+mod load;
 mod minilm;
 mod network;
 mod sketch;
+pub mod student;
 mod tokenizer;
 mod weights;
 
@@ -28,6 +32,7 @@ use ndarray::Array2;
 
 pub use encoder::{Embedded, Encoder, EncoderOptions, Text};
 pub use minilm::MiniLm;
+pub use student::{Glance, Student};
 pub use tokenizer::{READING_VERSION, TokenWindow, Tokenized, Windower};
 pub use weights::{ENCODER_SHA256, WeightSource};
 
@@ -54,6 +59,12 @@ pub enum EmbedError {
     QueueFull {
         /// How many it holds.
         capacity: usize,
+    },
+    /// What waits before this text would take longer than there is time.
+    #[error("the encoder is busy for about {expected_ms} ms")]
+    Busy {
+        /// How long, as far as can be foreseen.
+        expected_ms: u64,
     },
     /// No answer in time.
     #[error("the encoder gave no answer within {after_ms} ms")]
@@ -109,6 +120,9 @@ pub enum EmbedError {
     /// The tokenizer cannot be loaded or refuses a text.
     #[error("the tokenizer failed: {0}")]
     Tokenizer(Arc<tokenizers::Error>),
+    /// The student's files do not fit each other.
+    #[error("models/student/{0}; run `pointsman train encoder` and build again")]
+    Student(String),
     /// A worker thread cannot be started.
     #[error("cannot start an encoder thread: {0}")]
     Thread(Arc<std::io::Error>),

@@ -303,3 +303,44 @@ async fn a_vector_that_is_not_finite_is_an_error_and_is_not_kept() {
     bench.leave.send(Act::Answer).unwrap();
     assert!(!bench.encoder.embed("text", "", LONG).await.unwrap().cached);
 }
+
+fn student() -> Student {
+    Student::built_in(windower(128)).unwrap()
+}
+
+#[test]
+fn the_built_in_student_fits_its_manifest_and_says_about_what_the_teacher_says() {
+    let student = student();
+    let glance = student.read("Which gauge has this track?", "").unwrap();
+    assert!(glance.components.len() == 32 && glance.components.iter().all(|x| x.is_finite()));
+    assert_eq!(glance.cut, None);
+    assert!(student.read(&long_request(300, None), "").unwrap().cut.is_some());
+    assert!(student.read("", "").unwrap().components.iter().all(|x| x.is_finite()));
+}
+
+#[test]
+fn a_student_whose_table_was_changed_is_refused() {
+    let manifest = include_bytes!("../../models/student/manifest.json");
+    let mut table = include_bytes!("../../models/student/table.bin").to_vec();
+    table[1000] ^= 1;
+    let error = Student::parse(manifest, table.into(), windower(128)).unwrap_err().to_string();
+    assert!(error.contains("table.bin") && error.contains("train encoder"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoder_with_too_much_before_it_says_so_at_once_but_gives_what_it_keeps() {
+    let bench = bench(8);
+    let known = ask(&bench.encoder, "known", LONG);
+    bench.entered.recv().unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    bench.leave.send(Act::Answer).unwrap();
+    known.await.unwrap().unwrap();
+    let soon = Duration::from_millis(1);
+    let before = ask(&bench.encoder, "before", LONG);
+    bench.entered.recv().unwrap();
+    let refused = bench.encoder.embed_if_soon("next", "", soon).await;
+    assert!(matches!(refused, Err(EmbedError::Busy { expected_ms: 1.. })), "{refused:?}");
+    assert!(bench.encoder.embed_if_soon("known", "", soon).await.unwrap().cached);
+    bench.leave.send(Act::Answer).unwrap();
+    before.await.unwrap().unwrap();
+}

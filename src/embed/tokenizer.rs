@@ -5,10 +5,12 @@
 //! `[CLS] head [SEP] middle .. [SEP] tail [SEP]` when the ask is longer than the room.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use tokenizers::Tokenizer;
 
-use super::EmbedError;
+use super::weights::tokenizer_file;
+use super::{EmbedError, WeightSource};
 use crate::domain::Cut;
 
 /// Raise it when the same text becomes another sequence or another vector: vectors kept on disk are then made anew.
@@ -49,9 +51,10 @@ pub struct Tokenized {
     pub cut: Option<Cut>,
 }
 
-/// The tokenizer with a budget.
+/// The tokenizer with a budget; clones share it.
+#[derive(Clone)]
 pub struct Windower {
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     max_tokens: usize,
 }
 
@@ -69,7 +72,20 @@ impl Windower {
         // The file asks for padding and cutting to a fixed length; both are ours to do.
         tokenizer.with_truncation(None)?;
         tokenizer.with_padding(None);
-        Ok(Self { tokenizer, max_tokens })
+        Ok(Self { tokenizer: Arc::new(tokenizer), max_tokens })
+    }
+
+    /// The one that is built into the binary.
+    ///
+    /// # Errors
+    /// When the budget is outside 16..=512.
+    pub fn built_in(max_tokens: usize) -> Result<Self, EmbedError> {
+        Self::new(&tokenizer_file(&WeightSource::BuiltIn)?, max_tokens)
+    }
+
+    /// Tokens of its vocabulary.
+    pub fn vocabulary(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
     }
 
     /// The budget, separators included.

@@ -46,10 +46,18 @@ impl Files {
     pub fn load(source: &WeightSource) -> Result<Self, EmbedError> {
         Ok(Self {
             config: file(source, "config.json", CONFIG, CONFIG_SHA256)?,
-            tokenizer: file(source, "tokenizer.json", TOKENIZER, TOKENIZER_SHA256)?,
+            tokenizer: tokenizer_file(source)?,
             model: file(source, "model.safetensors", MODEL, ENCODER_SHA256)?,
         })
     }
+}
+
+/// The tokenizer's file alone, its hash checked.
+///
+/// # Errors
+/// When it is missing or is not the pinned one.
+pub(super) fn tokenizer_file(source: &WeightSource) -> Result<Cow<'static, [u8]>, EmbedError> {
+    file(source, "tokenizer.json", TOKENIZER, TOKENIZER_SHA256)
 }
 
 fn file(
@@ -75,7 +83,8 @@ fn file(
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in hex.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

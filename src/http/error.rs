@@ -153,6 +153,9 @@ impl From<ServiceError> for HttpError {
             ServiceError::FeedbackConflict => {
                 Self::invalid_request(StatusCode::CONFLICT, "feedback_conflict", error.to_string())
             }
+            ServiceError::NoEncoder => {
+                Self::invalid_request(StatusCode::NOT_IMPLEMENTED, "no_encoder", error.to_string())
+            }
             ServiceError::EncoderBusy => Self::overloaded_because(&error.to_string()),
             ServiceError::Store(ref cause) => {
                 tracing::error!(%cause, "the store is not available");

@@ -114,7 +114,7 @@ pub(super) struct RouteAnswer {
     /// The probability with which it was drawn.
     #[schema(minimum = 0, maximum = 1)]
     propensity: f64,
-    /// `minilm`, or `none` when the strategy does not read the prompt.
+    /// `minilm`, `student` (its quick stand-in under load), or `none` when the strategy does not read the prompt.
     embedder: String,
     /// Best utility first; empty for strategies that estimate nothing.
     ranking: Vec<RankedModel>,

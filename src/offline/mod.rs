@@ -6,6 +6,7 @@
 pub mod dataset;
 pub mod features;
 pub mod routing_bench;
+pub mod student;
 pub mod vectors;
 
 use std::fs::File;

@@ -76,10 +76,20 @@ pub enum FeaturizeError {
         /// What stands there.
         found: String,
     },
-    /// A vector of another encoder.
-    #[error("the vector has {found} numbers, the features want {wanted}")]
+    /// The student predicts the components of other features.
+    #[error(
+        "models/student was fitted to {found:?}, the features are {expected:?}; run `pointsman train encoder` anew"
+    )]
+    Student {
+        /// This version's features.
+        expected: String,
+        /// The student's.
+        found: String,
+    },
+    /// A vector of another encoder, or components of other features.
+    #[error("{found} numbers, the features want {wanted}")]
     Width {
-        /// The encoder's width at the fit.
+        /// How many there were at the fit.
         wanted: usize,
         /// What came.
         found: usize,
@@ -132,6 +142,17 @@ impl Featurizer {
         &self.schema
     }
 
+    /// Whether a student's components are these.
+    ///
+    /// # Errors
+    /// When it was fitted to other features.
+    pub fn check_student(&self, schema: &str) -> Result<(), FeaturizeError> {
+        if schema == self.schema.as_str() {
+            return Ok(());
+        }
+        Err(FeaturizeError::Student { expected: self.schema.to_string(), found: schema.to_owned() })
+    }
+
     /// Features of a context: components, statistics and the constant.
     pub fn dim(&self) -> usize {
         self.components.len() / self.mean.len() + COUNT + 1
@@ -142,14 +163,34 @@ impl Featurizer {
     /// # Errors
     /// When the vector is of another width or not finite.
     pub fn context(&self, vector: &[f32], prompt: &Prompt) -> Result<Context, FeaturizeError> {
+        self.context_of_components(&self.components(vector)?, prompt)
+    }
+
+    /// Whitened components of a vector, shape `[k]`, not clipped.
+    ///
+    /// # Errors
+    /// When the vector is of another width.
+    pub fn components(&self, vector: &[f32]) -> Result<Vec<f32>, FeaturizeError> {
         let wanted = self.mean.len();
         if vector.len() != wanted {
             return Err(FeaturizeError::Width { wanted, found: vector.len() });
         }
         let centred: Vec<f32> = vector.iter().zip(&self.mean).map(|(x, m)| x - m).collect();
+        Ok(self.components.chunks_exact(wanted).map(|c| dot(c, &centred)).collect())
+    }
+
+    /// The context of a prompt whose components are known otherwise, shape `[k]`: the student's.
+    ///
+    /// # Errors
+    /// When there are more or fewer components, or one is not finite.
+    pub fn context_of_components(&self, z: &[f32], prompt: &Prompt) -> Result<Context, FeaturizeError> {
+        let wanted = self.components.len() / self.mean.len();
+        if z.len() != wanted {
+            return Err(FeaturizeError::Width { wanted, found: z.len() });
+        }
         let mut features = Vec::with_capacity(self.dim());
         // A NaN passes the clamp and is refused by the context.
-        features.extend(self.components.chunks_exact(wanted).map(|c| dot(c, &centred).clamp(-CLIP, CLIP)));
+        features.extend(z.iter().map(|z| z.clamp(-CLIP, CLIP)));
         features.extend(scores(&statistics(prompt), &self.scales));
         features.push(1.0);
         Ok(Context::new(self.schema.clone(), features)?)

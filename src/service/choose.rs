@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::clock::now;
 use super::order::in_order;
+use super::reading::no_encoding;
 use super::sessions::Thread;
 use super::{Caller, Destination, Head, LiveRoute, Service, ServiceError, Wishes};
 use crate::domain::{
-    Arm, ArmEstimate, ArmId, Bound, Context, Decision, DecisionId, Encoding, Estimate, EventBody, Excluded,
-    LatencyEstimate, Multiplier, Prompt, RouteName,
+    Arm, ArmEstimate, ArmId, Bound, Decision, DecisionId, Estimate, EventBody, Excluded, LatencyEstimate,
+    Multiplier, Prompt, RouteName,
 };
 use crate::provider::Timeouts;
 use crate::routing::{Candidates, Circumstances, decide, decide_explicit, eligible};
@@ -193,7 +194,7 @@ impl Service {
         let policy = live.chooser.policy(self.learning.policy());
         given.kept_prompt = self.keep_prompts.of(&prompt.ask);
         if policy.wants_context() {
-            (given.context, given.encoding) = self.context(prompt).await;
+            (given.context, given.encoding) = self.reader.context(prompt).await;
         }
         let started = Instant::now();
         let candidates = Candidates {
@@ -210,21 +211,6 @@ impl Service {
             tracing::warn!(decision = %decision.id, route = %route.name, %fault, "the default serves: the policy had no answer");
         }
         Ok(decision)
-    }
-
-    /// The features of a prompt, or why there are none.
-    async fn context(&self, prompt: &Prompt) -> (Result<Option<Context>, String>, Encoding) {
-        let started = Instant::now();
-        let embedded = self.encoder.embed(&prompt.ask, &prompt.context, self.embed_deadline).await;
-        self.metrics.embedded(started.elapsed());
-        match embedded {
-            Ok(embedded) => {
-                let encoding = Encoding { embedder: "minilm".into(), cut: embedded.cut };
-                let context = self.featurizer.context(&embedded.vector, prompt).map(Some);
-                (context.map_err(|e| e.to_string()), encoding)
-            }
-            Err(error) => (Err(format!("the prompt was not embedded: {error}")), no_encoding()),
-        }
     }
 
     /// The arms of OpenRouter's `models`, in the caller's order.
@@ -254,10 +240,6 @@ fn session_by_start(request: &ChatRequest, prompt: &Prompt) -> Option<String> {
     let hash =
         Sha256::new().chain_update(prompt.system_family.to_be_bytes()).chain_update(first.text()).finalize();
     Some(hash.iter().take(16).fold("start-".to_owned(), |hex, byte| format!("{hex}{byte:02x}")))
-}
-
-fn no_encoding() -> Encoding {
-    Encoding { embedder: "none".into(), cut: None }
 }
 
 fn circumstances(

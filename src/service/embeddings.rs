@@ -26,11 +26,12 @@ impl Service {
     /// Embeds texts in order, shape `[n]`.
     ///
     /// # Errors
-    /// When the encoder's queue is full or it fails.
+    /// When the encoder's queue is full, it fails, or it does not run.
     pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<EmbeddedText>, ServiceError> {
+        let encoder = self.reader.encoder().ok_or(ServiceError::NoEncoder)?;
         stream::iter(texts)
             .map(|text| async move {
-                let embedded = self.encoder.embed(&text, "", DEADLINE).await.map_err(|error| {
+                let embedded = encoder.embed(&text, "", DEADLINE).await.map_err(|error| {
                     tracing::warn!(%error, "a text was not embedded");
                     ServiceError::EncoderBusy
                 })?;

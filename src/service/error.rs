@@ -57,6 +57,11 @@ pub enum ServiceError {
     /// The encoder did not answer (only where a vector is the answer).
     #[error("the encoder is busy")]
     EncoderBusy,
+    /// There are no vectors here.
+    #[error(
+        "no encoder runs here: with embedder.kind = \"student\" there are no vectors; set it to \"adaptive\""
+    )]
+    NoEncoder,
     /// The disk or the database refuses; nothing was kept.
     #[error("the store is not available")]
     Store(#[source] StoreError),

@@ -14,17 +14,15 @@ mod feedback;
 mod fleet;
 mod inspect;
 mod order;
+mod reading;
 mod sessions;
 mod stream;
 mod wishes;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::dispatch::Health;
-use crate::embed::Encoder;
 use crate::learning::LearningHandle;
-use crate::routing::Featurizer;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -36,6 +34,7 @@ pub use error::ServiceError;
 pub use feedback::Reported;
 pub use fleet::{Chooser, Destination, Fleet, FleetError, LiveRoute, SimpleChooser};
 pub use inspect::{DecisionView, Readiness, reference, view};
+pub use reading::{Reader, Reading};
 pub use sessions::Sessions;
 pub use stream::AnswerStream;
 pub use wishes::{Caller, Wishes};
@@ -46,10 +45,8 @@ pub struct Service {
     pub fleet: Fleet,
     /// The event log.
     pub store: Store,
-    /// The prompt encoder.
-    pub encoder: Encoder,
-    /// Vector and prompt to context.
-    pub featurizer: Arc<Featurizer>,
+    /// Prompt to context.
+    pub reader: Reader,
     /// The learner's side that requests see.
     pub learning: LearningHandle,
     /// Which arms are failing.
@@ -58,8 +55,6 @@ pub struct Service {
     pub sessions: Arc<Sessions>,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// How long a request waits for its vector before the default serves.
-    pub embed_deadline: Duration,
     /// How much of a prompt the log keeps.
     pub keep_prompts: KeepPrompts,
 }

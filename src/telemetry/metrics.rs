@@ -64,6 +64,37 @@ struct ResultLabel {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EmbedLabels {
+    embedder: &'static str,
+    reason: &'static str,
+}
+
+/// Why this embedder read a prompt, or none did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EmbedReason {
+    /// It is the one to ask.
+    Chosen,
+    /// MiniLM had too much before it.
+    Busy,
+    /// MiniLM gave no answer in time.
+    Late,
+    /// MiniLM failed.
+    Failed,
+}
+
+impl EmbedReason {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chosen => "chosen",
+            Self::Busy => "busy",
+            Self::Late => "late",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// How a request ended, as far as it got.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestEnd<'a> {
@@ -129,6 +160,7 @@ pub struct Metrics {
     first_token_seconds: Histograms<ArmLabel>,
     tokens: Family<TokenLabels, Counter>,
     cost_usd: Family<ArmLabel, Counter<f64, AtomicU64>>,
+    prompts: Family<EmbedLabels, Counter>,
     embed_seconds: Histogram,
     decision_seconds: Histogram,
     feedback: Family<ResultLabel, Counter>,
@@ -155,6 +187,7 @@ impl Metrics {
             first_token_seconds: Family::new_with_constructor(request_histogram),
             tokens: Family::default(),
             cost_usd: Family::default(),
+            prompts: Family::default(),
             embed_seconds: Histogram::new(EMBED_SECONDS),
             decision_seconds: Histogram::new(DECISION_SECONDS),
             feedback: Family::default(),
@@ -175,6 +208,8 @@ impl Metrics {
         r.register("requests", "Requests by how they were routed and answered", self.requests.clone());
         let help = "From the request to the head of its answer";
         r.register_with_unit("request", help, Unit::Seconds, self.request_seconds.clone());
+        let help = "Prompts by the embedder that read them, and why it and not another";
+        r.register("prompts_read", help, self.prompts.clone());
         let help = "From a text to its vector, the wait for the encoder included";
         r.register_with_unit("embed", help, Unit::Seconds, self.embed_seconds.clone());
         let help = "From a context to a decision";
@@ -263,8 +298,9 @@ impl Metrics {
         }
     }
 
-    /// A prompt was embedded, or the wait for it was given up.
-    pub fn embedded(&self, took: Duration) {
+    /// A prompt was read by `embedder` (`none`: the wait was given up).
+    pub fn embedded(&self, embedder: &'static str, reason: EmbedReason, took: Duration) {
+        self.prompts.get_or_create(&EmbedLabels { embedder, reason: reason.as_str() }).inc();
         self.embed_seconds.observe(took.as_secs_f64());
     }
 

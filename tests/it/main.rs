@@ -11,6 +11,7 @@ mod auth;
 mod chat;
 mod crash;
 mod decisions;
+mod embedders;
 mod exploration;
 mod feedback;
 mod golden;

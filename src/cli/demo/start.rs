@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use super::router::{RouterSpec, RunningRouter, StartRouter};
 use crate::app::{self, Running};
 use crate::config::{
-    EmbedderSettings, LearningSettings, ProviderFormat, ProviderSettings, ServerSettings, Settings,
-    StorePrompts, StoreSettings,
+    EmbedderKind, EmbedderSettings, LearningSettings, ProviderFormat, ProviderSettings, ServerSettings,
+    Settings, StorePrompts, StoreSettings,
 };
 use crate::domain::{Catalog, Constraints, Preference, ProviderId};
 use crate::policy::Exploration;
@@ -63,8 +63,8 @@ fn settings(spec: RouterSpec) -> Settings {
             ..ServerSettings::default()
         },
         store: StoreSettings { path: spec.database, store_prompts: StorePrompts::None },
-        // All traffic comes at once on this one machine, and nobody waits for it: no prompt goes unread for want of time.
-        embedder: EmbedderSettings { deadline: Duration::from_secs(10), ..EmbedderSettings::default() },
+        // All traffic comes at once on this one machine: MiniLM would be what one watches.
+        embedder: EmbedderSettings { kind: EmbedderKind::Adaptive, ..EmbedderSettings::default() },
         learning: LearningSettings::default(),
         providers: vec![ProviderSettings {
             id: provider,

@@ -8,7 +8,8 @@ use super::Check;
 use crate::config::raw::{RawEmbedder, RawLearning, RawServer, RawStore};
 use crate::config::read::{At, Place};
 use crate::config::settings::{
-    EmbedderSettings, EmbedderWeights, LearningSettings, ServerSettings, StorePrompts, StoreSettings,
+    EmbedderKind, EmbedderSettings, EmbedderWeights, LearningSettings, ServerSettings, StorePrompts,
+    StoreSettings,
 };
 use crate::config::suggest::hint;
 
@@ -102,12 +103,11 @@ impl Check<'_> {
 
     pub(super) fn embedder(&self, raw: &RawEmbedder) -> EmbedderSettings {
         let default = EmbedderSettings::default();
-        if let Some(kind) = &raw.kind {
-            self.embedder_kind(kind);
-        }
+        let kind = raw.kind.as_ref().map_or(default.kind, |kind| self.embedder_kind(kind));
         EmbedderSettings {
+            kind,
             weights: raw.weights.as_ref().map_or(EmbedderWeights::BuiltIn, |folder| self.weights(folder)),
-            deadline: millis(raw.deadline_ms.as_ref(), default.deadline),
+            deadline: millis(raw.deadline_ms.as_ref(), kind.deadline()),
             threads: size(raw.threads.as_ref(), default.threads),
             max_tokens: size(raw.max_tokens.as_ref(), default.max_tokens),
             queue: size(raw.queue.as_ref(), default.queue),
@@ -115,15 +115,18 @@ impl Check<'_> {
         }
     }
 
-    fn embedder_kind(&self, kind: &At<String>) {
+    fn embedder_kind(&self, kind: &At<String>) -> EmbedderKind {
         match kind.value.as_str() {
-            "minilm" => {}
-            planned @ ("adaptive" | "student" | "static") => self.source.fault(
+            "adaptive" => return EmbedderKind::Adaptive,
+            "minilm" => return EmbedderKind::MiniLm,
+            "student" => return EmbedderKind::Student,
+            "static" => self.source.fault(
                 &kind.place,
-                format!("{planned:?} is not supported in this version; write `kind = \"minilm\"`"),
+                "\"static\" is not supported in this version; write `kind = \"student\"`, a table as well",
             ),
-            other => self.unknown_word(kind, other, &["minilm"]),
+            other => self.unknown_word(kind, other, &["adaptive", "minilm", "student"]),
         }
+        EmbedderKind::default()
     }
 
     fn weights(&self, folder: &At<String>) -> EmbedderWeights {

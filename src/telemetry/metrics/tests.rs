@@ -20,7 +20,7 @@ fn names_and_labels_stay_as_they_are() {
     m.attempt(&Attempt { arm: arm.clone(), end: AttemptEnd::Answered, status: Some(200), ms: 12.0 });
     m.first_token(&arm, 120.0);
     m.usage(&arm, &Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() }, Some(0.25));
-    m.embedded(Duration::from_millis(4));
+    m.embedded("minilm", EmbedReason::Chosen, Duration::from_millis(4));
     m.decided(Duration::from_micros(12));
     m.feedback(FeedbackResult::Stored);
     m.store(3, 1);
@@ -39,6 +39,7 @@ fn names_and_labels_stay_as_they_are() {
     # TYPE pointsman_learner_applied_seq gauge
     # TYPE pointsman_learner_lag_events gauge
     # TYPE pointsman_learner_set_aside_events counter
+    # TYPE pointsman_prompts_read counter
     # TYPE pointsman_request_seconds histogram
     # TYPE pointsman_requests counter
     # TYPE pointsman_store_dropped_events counter
@@ -56,6 +57,7 @@ fn names_and_labels_stay_as_they_are() {
     pointsman_learner_applied_seq 8
     pointsman_learner_lag_events 2
     pointsman_learner_set_aside_events_total 2
+    pointsman_prompts_read_total{embedder="minilm",reason="chosen"} 1
     pointsman_request_seconds_count{route="auto"} 1
     pointsman_request_seconds_sum{route="auto"} 0.04
     pointsman_requests_total{route="auto",strategy="learned",reason="greedy",status="2xx"} 1

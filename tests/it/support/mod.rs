@@ -5,7 +5,7 @@ pub mod upstream;
 use std::time::Duration;
 
 use pointsman::app::{self, Running};
-use pointsman::config::{self, Settings};
+use pointsman::config::{self, EmbedderSettings, Settings};
 use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -67,6 +67,11 @@ impl TestApp {
     /// One whose encoder never answers in time: no vector is there within a nanosecond, whatever the machine.
     pub async fn hasty() -> Self {
         Self::built(LEARNED, |settings| settings.embedder.deadline = Duration::from_nanos(1)).await
+    }
+
+    /// One that reads prompts in another way than the others.
+    pub async fn with_embedder(embedder: EmbedderSettings) -> Self {
+        Self::built(LEARNED, |settings| settings.embedder = embedder).await
     }
 
     async fn built(routes: &str, change: impl FnOnce(&mut Settings)) -> Self {
