@@ -39,6 +39,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("candle_nn", &["embed"]),
     ("candle_transformers", &["embed"]),
     ("tokenizers", &["embed"]),
+    ("pointsman_kernels", &["embed"]),
     ("reqwest", &["provider", "sim"]),
     ("rand", &["sim", "offline", "cli"]),
     ("plotters", &["sim", "offline"]),

@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 
 use self::bar::Bar;
-use self::load::{Loaded, Loader};
+use self::load::{Loaded, Loader, ReadBy};
 use crate::offline::routing_bench::{
     BenchOptions, LiveOptions, Parting, Report, Table, World, join, newarm, run as run_bandit,
 };
@@ -64,6 +64,9 @@ pub struct RoutingArgs {
     /// Share of prompts on which the quality of every model is reported (protocol bandit)
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     full: f64,
+    /// Who reads the prompts for the policy; the references keep MiniLM's vectors
+    #[arg(long, value_enum, default_value_t = ReadBy::Minilm)]
+    embedder: ReadBy,
     /// Folder to keep the prompts' vectors in
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -93,7 +96,7 @@ fn share(text: &str) -> Result<f64, String> {
 /// When a folder cannot be read, a model is not in it, or the result cannot be written.
 pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     let Bench::Routing(args) = args.what;
-    let loader = Loader::new(args.cache.clone(), args.models.clone())?;
+    let loader = Loader::new(args.cache.clone(), args.models.clone(), args.embedder)?;
     let sets = args.data.iter().map(|folder| loader.load(folder)).collect::<anyhow::Result<Vec<Loaded>>>()?;
     let text = match args.protocol {
         Protocol::Bandit => {

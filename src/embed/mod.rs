@@ -16,7 +16,6 @@
 mod batcher;
 mod cache;
 mod encoder;
-mod kernels;
 mod load;
 mod minilm;
 mod network;
@@ -143,5 +142,7 @@ impl From<tokenizers::Error> for EmbedError {
     }
 }
 
+#[cfg(test)]
+mod kernel_tests;
 #[cfg(test)]
 mod tests;

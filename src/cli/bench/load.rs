@@ -7,16 +7,39 @@ use anyhow::{Context as _, ensure};
 
 use super::bar::Bar;
 use crate::domain::Context;
-use crate::embed::{Encoder, EncoderOptions};
+use crate::embed::{Encoder, EncoderOptions, Student};
 use crate::offline::dataset::{Dataset, Row};
 use crate::offline::routing_bench::{Parting, World};
 use crate::offline::vectors::vectors;
 use crate::routing::featurize::Featurizer;
 use crate::routing::statistics::prompt_of_text;
 
+/// Who reads the prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ReadBy {
+    /// MiniLM
+    Minilm,
+    /// The student, which reads in MiniLM's place under load
+    Student,
+    /// MiniLM where the policy learns (folds 2 to 4), the student where it is scored (fold 1)
+    Switched,
+}
+
+impl ReadBy {
+    fn student_reads(self, row: &Row) -> bool {
+        match self {
+            Self::Minilm => false,
+            Self::Student => true,
+            Self::Switched => row.fold == 1,
+        }
+    }
+}
+
 /// What all sets of a run are read with.
 pub(super) struct Loader {
     encoder: Encoder,
+    student: Student,
+    read_by: ReadBy,
     featurizer: Featurizer,
     cache: Option<PathBuf>,
     models: Vec<String>,
@@ -31,10 +54,12 @@ pub(super) struct Loaded {
 
 impl Loader {
     /// `models`: those to route between; empty: all that the sets have.
-    pub fn new(cache: Option<PathBuf>, models: Vec<String>) -> anyhow::Result<Self> {
+    pub fn new(cache: Option<PathBuf>, models: Vec<String>, read_by: ReadBy) -> anyhow::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let encoder = Encoder::start(EncoderOptions { threads, ..EncoderOptions::default() })?;
-        Ok(Self { encoder, featurizer: Featurizer::built_in()?, cache, models })
+        let (student, featurizer) = (Student::built_in(encoder.windower().clone())?, Featurizer::built_in()?);
+        featurizer.check_student(student.schema())?;
+        Ok(Self { encoder, student, read_by, featurizer, cache, models })
     }
 
     /// Reads a folder; vectors are made of the whole set, so that the cache serves every choice of models.
@@ -46,12 +71,19 @@ impl Loader {
             bar.at(done as u64, all as u64);
         })?;
         let context = |(row, vector): (&Row, &Arc<[f32]>)| {
-            self.featurizer
-                .context(vector, &prompt_of_text(&row.prompt))
-                .with_context(|| format!("{}: prompt {}", whole.name, row.id))
+            self.context(row, vector).with_context(|| format!("{}: prompt {}", whole.name, row.id))
         };
         let contexts = whole.rows.iter().zip(&vectors).map(context).collect::<anyhow::Result<_>>()?;
         Ok(Loaded { set, contexts, vectors })
+    }
+
+    fn context(&self, row: &Row, vector: &[f32]) -> anyhow::Result<Context> {
+        let prompt = prompt_of_text(&row.prompt);
+        if !self.read_by.student_reads(row) {
+            return Ok(self.featurizer.context(vector, &prompt)?);
+        }
+        let components = self.student.read(&prompt.ask, &prompt.context)?.components;
+        Ok(self.featurizer.context_of_components(&components, &prompt)?)
     }
 
     /// The set with the chosen models' columns and all its rows.
