@@ -27,7 +27,7 @@ pub(super) async fn create(State(api): State<Api>, incoming: Incoming) -> Result
     let request = ChatRequest::parse(&incoming.bytes).map_err(ServiceError::from)?;
     Ok(match Box::pin(api.service.complete(request, &incoming.caller)).await? {
         Answer::Full(head, body) => with_head(&head, json(body)),
-        Answer::Stream(head, chunks) => with_head(&head, event_stream(chunks)),
+        Answer::Stream(head, chunks) => with_head(&head, event_stream(*chunks)),
         Answer::DryRun(head, answer) => with_head(&head, Json(answer).into_response()),
     })
 }

@@ -55,7 +55,7 @@ pub enum Answer {
     /// The whole body, in OpenAI's form.
     Full(Head, Bytes),
     /// Chunks as they come.
-    Stream(Head, AnswerStream),
+    Stream(Head, Box<AnswerStream>),
     /// The caller asked for the decision alone.
     DryRun(Head, Box<RouteAnswer>),
 }
@@ -146,7 +146,7 @@ fn answer(dispatched: Dispatched, mut head: Head, mut account: Account, wants_us
         }
         Reply::Stream(chunks) => {
             let stream = AnswerStream::new(chunks, account, wants_usage);
-            Answer::Stream(head, stream)
+            Answer::Stream(head, Box::new(stream))
         }
     }
 }
