@@ -58,8 +58,9 @@ fn the_shipped_student_predicts_the_teacher_on_prompts_of_another_make() {
     let teacher = Teacher { encoder: &encoder, model: &model, featurizer: &featurizer };
     let corpus = Corpus::gather(&[dataset(256)], &[], teacher, None, &mut |_, _, _| {}).unwrap();
     let r2 = corpus.r2(&student);
-    let mean = r2[..8].iter().sum::<f64>() / 8.0;
-    assert!(mean > 0.3, "{mean}: {r2:?}");
+    // These asks differ far less among each other than real prompts do: .49 was seen, beside .78 on fold 1.
+    let mean = r2.iter().sum::<f64>() / r2.len() as f64;
+    assert!(mean > 0.35, "{mean}: {r2:?}");
 }
 
 fn manifest(table: &[u8], shape: Shape) -> Vec<u8> {
