@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Completed, Decision, Feedback, KeyId, Seq, UnixMs};
+use super::{ArmId, ArmPrior, Completed, Decision, Feedback, KeyId, Seq, UnixMs};
 
 /// Something an operator did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum AdminEvent {
     /// A client key was made.
@@ -17,6 +17,18 @@ pub enum AdminEvent {
     KeyRevoked {
         /// Which.
         key: KeyId,
+    },
+    /// An arm joined a running deployment, or came back.
+    ArmAdded {
+        /// Which.
+        arm: ArmId,
+        /// What it starts from; without effect on an arm that has been observed.
+        prior: ArmPrior,
+    },
+    /// An arm is configured no more. What was learned of it is kept.
+    ArmRemoved {
+        /// Which.
+        arm: ArmId,
     },
 }
 

@@ -184,7 +184,10 @@ impl Service {
         let arms: Vec<&Arm> =
             route.arms.iter().filter_map(|id| self.fleet.arm(id)).map(AsRef::as_ref).collect();
         let health = self.health.snapshot();
-        let eligible = eligible(&arms, prompt, wishes.patterns.as_ref(), &|id| health.is_available(id))?;
+        let goes_on = |id: &ArmId| given.pin.as_ref().is_some_and(|pin| pin.arm == *id);
+        let drains = |id: &ArmId| self.fleet.drains(id) && !goes_on(id);
+        let healthy = |id: &ArmId| health.is_available(id);
+        let eligible = eligible(&arms, prompt, wishes.patterns.as_ref(), &drains, &healthy)?;
         let Some(default) = self.fleet.arm(&route.default) else {
             return Err(ServiceError::UnknownModel {
                 model: route.default.to_string(),

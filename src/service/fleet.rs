@@ -1,6 +1,6 @@
 //! What there is to route to: arms, their providers, and the routes over them. Immutable; requests hold one to the end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -74,6 +74,7 @@ pub struct Fleet {
     arms: HashMap<ArmId, Arc<Arm>>,
     providers: HashMap<ProviderId, Arc<dyn Provider>>,
     routes: HashMap<RouteName, Arc<LiveRoute>>,
+    draining: BTreeSet<ArmId>,
 }
 
 /// A route or arm that a fleet cannot be built from.
@@ -121,7 +122,18 @@ impl Fleet {
                 (route.name.clone(), Arc::new(LiveRoute { route, chooser, turns: AtomicU64::new(0) }))
             })
             .collect();
-        Ok(Self { arms, providers, routes })
+        Ok(Self { arms, providers, routes, draining: BTreeSet::new() })
+    }
+
+    /// The same, where these arms take no new conversations.
+    pub fn draining(mut self, arms: BTreeSet<ArmId>) -> Self {
+        self.draining = arms;
+        self
+    }
+
+    /// Whether the arm takes no new conversations.
+    pub fn drains(&self, arm: &ArmId) -> bool {
+        self.draining.contains(arm)
     }
 
     /// Reads a request's `model`: a route, a route with a suffix, or an arm.

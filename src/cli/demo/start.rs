@@ -75,6 +75,9 @@ fn settings(spec: RouterSpec) -> Settings {
         }],
         catalog: Catalog::new("demo", spec.arms),
         prices_from: Default::default(),
+        comparable_usd: Default::default(),
+        priors: Default::default(),
+        draining: Default::default(),
         routes: vec![route],
     }
 }
