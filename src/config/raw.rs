@@ -323,6 +323,7 @@ pub(super) struct RawRoute {
     pub(super) min_quality: Option<At<f64>>,
     pub(super) exploration: RawExploration,
     pub(super) session: RawSession,
+    pub(super) retire: Option<At<String>>,
     pub(super) timeouts: RawTimeouts,
 }
 
@@ -344,6 +345,7 @@ impl RawRoute {
             min_quality: keys.number("min_quality"),
             exploration: RawExploration::read(keys.section("exploration")),
             session: RawSession::read(keys.section("session")),
+            retire: keys.text("retire"),
             timeouts: RawTimeouts::read(keys.section("timeouts")),
         };
         keys.finish();

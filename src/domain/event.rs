@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArmId, ArmPrior, Completed, Decision, Feedback, KeyId, Seq, UnixMs};
+use super::{ArmId, ArmPrior, Completed, Decision, Feedback, KeyId, RouteName, Seq, UnixMs};
 
 /// Something an operator did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,15 @@ pub enum AdminEvent {
     ArmRemoved {
         /// Which.
         arm: ArmId,
+    },
+    /// An arm was found to be worse than its route's default beyond doubt.
+    RetireSuggested {
+        /// On which route.
+        route: RouteName,
+        /// Which.
+        arm: ArmId,
+        /// By how much utility at the least.
+        behind: f64,
     },
 }
 

@@ -52,10 +52,15 @@ fn of_route(live: &LiveRoute) -> Value {
     })
 }
 
-/// How the arm stands: `new` (never heard of), `nursery`, `steady` or `draining`.
+/// How the arm stands: `new` (never heard of), `nursery`, `steady`, `retire-suggested` or `draining`.
 fn status(api: &Api, arm: &ArmId) -> &'static str {
     if api.service.fleet.drains(arm) {
         return "draining";
+    }
+    let routes = api.service.fleet.routes();
+    let mut on = routes.iter().filter(|live| live.route.arms.contains(arm)).peekable();
+    if on.peek().is_some() && on.all(|live| live.watch.outclassed().contains_key(arm)) {
+        return "retire-suggested";
     }
     api.service.learning.policy().standing(arm).map_or("new", Standing::as_str)
 }

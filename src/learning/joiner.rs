@@ -144,7 +144,9 @@ fn tell_admin(event: &AdminEvent, sink: &mut Sink<'_>) -> Result<(), LearnError>
     match event {
         AdminEvent::ArmAdded { arm, prior } => sink(&Observation::Added { arm, prior }),
         AdminEvent::ArmRemoved { arm } => sink(&Observation::Removed { arm }),
-        AdminEvent::KeyCreated { .. } | AdminEvent::KeyRevoked { .. } => Ok(()),
+        AdminEvent::KeyCreated { .. }
+        | AdminEvent::KeyRevoked { .. }
+        | AdminEvent::RetireSuggested { .. } => Ok(()),
     }
 }
 

@@ -167,6 +167,7 @@ impl Service {
                 let mut given = circumstances(live.route.name.clone(), &wishes, caller, decision_only);
                 given.pin = pin;
                 let decision = self.choose_on_route(&live, &prompt, &wishes, given).await?;
+                self.watch(&live, &decision);
                 let order = in_order(&decision, fallbacks, &live.route.arms, Some(&live.route.default));
                 Ok(Chosen { decision, order, timeouts: live.route.timeouts, thread })
             }
@@ -185,7 +186,7 @@ impl Service {
             route.arms.iter().filter_map(|id| self.fleet.arm(id)).map(AsRef::as_ref).collect();
         let health = self.health.snapshot();
         let goes_on = |id: &ArmId| given.pin.as_ref().is_some_and(|pin| pin.arm == *id);
-        let drains = |id: &ArmId| self.fleet.drains(id) && !goes_on(id);
+        let drains = |id: &ArmId| (self.fleet.drains(id) || live.retired(id)) && !goes_on(id);
         let healthy = |id: &ArmId| health.is_available(id);
         let eligible = eligible(&arms, prompt, wishes.patterns.as_ref(), &drains, &healthy)?;
         let Some(default) = self.fleet.arm(&route.default) else {

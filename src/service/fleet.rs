@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ServiceError;
+use super::retire::Watch;
 use crate::dispatch::Target;
 use crate::domain::{Arm, ArmId, Preference, ProviderId, RouteName};
 use crate::policy::{Policy, SimplePolicy};
@@ -50,10 +51,17 @@ pub struct LiveRoute {
     pub route: Route,
     /// Who chooses.
     pub chooser: Chooser,
+    /// What it was asked lately.
+    pub watch: Watch,
     turns: AtomicU64,
 }
 
 impl LiveRoute {
+    /// How many requests were counted.
+    pub fn turns_seen(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
     /// Counts a request; returns how many came before.
     pub fn next_turn(&self) -> u64 {
         self.turns.fetch_add(1, Ordering::Relaxed)
@@ -119,7 +127,10 @@ impl Fleet {
         let routes = routes
             .into_iter()
             .map(|(route, chooser)| {
-                (route.name.clone(), Arc::new(LiveRoute { route, chooser, turns: AtomicU64::new(0) }))
+                (
+                    route.name.clone(),
+                    Arc::new(LiveRoute { route, chooser, watch: Watch::default(), turns: AtomicU64::new(0) }),
+                )
             })
             .collect();
         Ok(Self { arms, providers, routes, draining: BTreeSet::new() })
