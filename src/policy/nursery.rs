@@ -36,9 +36,9 @@ pub fn shares(stakes: &Stakes<'_>, is_new: &[bool], exploration: &Exploration) -
     let halved = Exploration { max_expected_loss: cap * (1.0 - PART_OF_CAP), ..*exploration };
     let of_known = square_cb(&among, &halved);
     if !exploration.is_greedy() {
-        let room = Exploration { max_expected_loss: cap * PART_OF_CAP, ..*exploration };
-        let others = 1.0 - of_known[best];
-        give(stakes, utilities[best], &new, &room, others, &mut p);
+        let share = exploration.share - (1.0 - of_known[best]);
+        let room = Exploration { max_expected_loss: cap * PART_OF_CAP, share, ..*exploration };
+        give(stakes, utilities[best], &new, &room, &mut p);
     }
     let left = 1.0 - p.iter().sum::<f64>();
     known.iter().zip(of_known).for_each(|(k, share)| p[*k] = left * share);
@@ -46,15 +46,14 @@ pub fn shares(stakes: &Stakes<'_>, is_new: &[bool], exploration: &Exploration) -
 }
 
 /// Gives the new arms their shares, all by the same part when together they would lose or take more than there is room for.
-/// `others`: what the known arms but the best have already of the route's share.
-fn give(stakes: &Stakes<'_>, top: f64, new: &[usize], room: &Exploration, others: f64, p: &mut [f64]) {
+fn give(stakes: &Stakes<'_>, top: f64, new: &[usize], room: &Exploration, p: &mut [f64]) {
     for k in new {
         let dearness = stakes.costs_usd[*k] / stakes.reference_usd.max(f64::MIN_POSITIVE);
         p[*k] = SHARE / dearness.max(1.0);
     }
     let sum: f64 = p.iter().sum();
     let loss: f64 = new.iter().map(|k| p[*k] * (top - stakes.utilities[*k]).max(0.0)).sum();
-    let most = MOST.min(room.share - others).max(0.0);
+    let most = MOST.min(room.share).max(0.0);
     let part = |most: f64, is: f64| if is > most { most / is } else { 1.0 };
     let part = part(most, sum).min(part(room.max_expected_loss, loss));
     p.iter_mut().for_each(|p| *p *= part);
