@@ -1,13 +1,9 @@
 //! The composition root: the only place that sees everything. Start order and stop order stand here, each in one function.
 
-mod roster;
-
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -15,7 +11,7 @@ use crate::config::{
     EmbedderKind, EmbedderSettings, EmbedderWeights, ProviderFormat, Settings, StorePrompts,
 };
 use crate::dispatch::Health;
-use crate::domain::{ArmId, Seq};
+use crate::domain::{BudgetLimits, Period, Seq};
 use crate::embed::{EmbedError, Encoder, EncoderOptions, Student, WeightSource, Windower};
 use crate::http::{Api, OpenWithoutKeys, ServeOptions};
 use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, LearningOptions};
@@ -23,7 +19,8 @@ use crate::policy::{LearnedState, Learner, SimplePolicy, StateError};
 use crate::provider::{self, Provider, ProviderBuildError};
 use crate::routing::{FeaturizeError, Featurizer, Route, RouteStrategy};
 use crate::service::{
-    Chooser, Fleet, FleetError, KeepPrompts, Reader, Reading, Service, Sessions, SimpleChooser,
+    BudgetPlan, Chooser, Fleet, FleetError, KeepPrompts, Reader, Reading, ReplaySource, Service, Sessions,
+    SimpleChooser, Spend,
 };
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::telemetry::Metrics;
@@ -52,14 +49,6 @@ pub enum AppError {
     /// Arms, providers and routes do not fit together.
     #[error(transparent)]
     Fleet(#[from] FleetError),
-    /// A sheet of scores cannot be used.
-    #[error("the sheet {} cannot be used: {message}", path.display())]
-    Sheet {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
     /// Anybody could spend the operator's money.
     #[error(
         "{listen} can be reached from other machines and there is no client key: make one with `pointsman keys create`, \
@@ -149,11 +138,9 @@ fn build(settings: Settings) -> Result<Service, AppError> {
     let providers = settings.providers.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
     let routes: Vec<(Route, Chooser)> =
         settings.routes.into_iter().map(|route| (chooser(&route), route)).map(|(c, r)| (r, c)).collect();
-    let learned = routes.iter().filter(|(r, _)| r.strategy == RouteStrategy::Learned);
-    let learned: Vec<ArmId> = learned.flat_map(|(r, _)| r.arms.clone()).collect();
     let metrics =
         Metrics::new(routes.iter().map(|(r, _)| &r.name), settings.catalog.arms().iter().map(|a| &a.id));
-    let fleet = Fleet::new(settings.catalog.arms().to_vec(), providers, routes)?.draining(settings.draining);
+    let fleet = Fleet::new(settings.catalog.arms().to_vec(), providers, routes)?;
     let featurizer = Arc::new(Featurizer::built_in()?);
     let store = Store::open(StoreOptions::at(settings.store.path))?;
     let metrics = Arc::new(metrics);
@@ -164,14 +151,8 @@ fn build(settings: Settings) -> Result<Service, AppError> {
         checkpoint_events: settings.learning.checkpoint_every_events,
         ..LearningOptions::default()
     };
+    let spend = Arc::new(restore_spend(&settings.budgets, &store, &fleet)?);
     let learning = start_learner(&store, &featurizer, options)?;
-    let configured = roster::Configured {
-        arms: &settings.catalog.arms().iter().map(|a| a.id.clone()).collect::<Vec<_>>(),
-        learned: &learned,
-        priors: &settings.priors,
-        comparable_usd: &settings.comparable_usd,
-    };
-    Handle::current().block_on(roster::tell(&configured, &reader, &store, &learning))?;
     Ok(Service {
         fleet,
         store,
@@ -180,6 +161,7 @@ fn build(settings: Settings) -> Result<Service, AppError> {
         health: Arc::new(Health::default()),
         sessions: Arc::new(Sessions::default()),
         metrics,
+        spend,
         keep_prompts: match settings.store.store_prompts {
             StorePrompts::None => KeepPrompts::None,
             StorePrompts::Preview => KeepPrompts::Preview,
@@ -223,6 +205,18 @@ fn reader(
         }
     };
     Ok(Reader { reading, featurizer, deadline, metrics })
+}
+
+/// What was spent so far, from the log.
+fn restore_spend(plan: &BudgetPlan, store: &Store, fleet: &Fleet) -> Result<Spend, StoreError> {
+    let keys = store.key_snapshot();
+    let periods = |limits: &BudgetLimits| Period::ALL.into_iter().filter(|p| limits.of(*p).is_some()).max();
+    let source = ReplaySource {
+        price: &|arm| fleet.arm(arm).map(|arm| arm.price),
+        limits: &|key| keys.budget_of(key),
+        longest_of_keys: keys.budgets().filter_map(periods).max(),
+    };
+    Spend::restore(plan, store, &source)
 }
 
 fn start_learner(

@@ -51,6 +51,9 @@ fn print(view: &DecisionView) {
     let decision = &view.decision;
     output::line(format!("{}  route {}  policy {}", decision.id, decision.route, decision.policy));
     output::line(&view.explanation.summary);
+    if let Some(budget) = &view.explanation.budget {
+        output::line(budget);
+    }
     if !view.ranking.is_empty() {
         output::line("");
         output::line(format!(

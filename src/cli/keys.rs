@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::check::write_table;
 use crate::config::{self, DEFAULT_FILE, DEFAULT_STORE_FILE};
-use crate::domain::{KeyId, UnixMs};
+use crate::domain::{BudgetLimits, KeyId, UnixMs};
 use crate::store::{KeyRow, NewKey, Scope, Store, StoreOptions};
 
 /// Make, list and revoke the keys that clients call with
@@ -46,6 +46,9 @@ pub enum Command {
         /// When it ends; without it never
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
         expires_in_days: Option<u16>,
+        /// What may be spent with it, for example usd_per_day=5; also usd_per_request, usd_per_hour, usd_per_month
+        #[arg(long = "budget", value_name = "LIMIT=USD", value_delimiter = ',')]
+        budget: Vec<String>,
     },
     /// List all keys; never the keys themselves
     List,
@@ -65,6 +68,8 @@ pub enum KeyScope {
     Feedback,
     /// Reading decisions
     Read,
+    /// Everything under /admin
+    Admin,
 }
 
 impl KeyScope {
@@ -73,6 +78,7 @@ impl KeyScope {
             Self::Infer => Scope::Infer,
             Self::Feedback => Scope::Feedback,
             Self::Read => Scope::Read,
+            Self::Admin => Scope::Admin,
         }
     }
 }
@@ -113,9 +119,10 @@ fn store_path(args: &Args) -> anyhow::Result<PathBuf> {
 
 async fn command(args: &Args, store: &Store, out: &mut dyn Write) -> anyhow::Result<()> {
     match &args.command {
-        Command::Create { name, scopes, expires_in_days } => {
+        Command::Create { name, scopes, expires_in_days, budget } => {
             let expires = expires_in_days.map(days_from_now).transpose()?;
-            let (new, key) = new_key(name, scopes, expires)?;
+            let (mut new, key) = new_key(name, scopes, expires)?;
+            new.budget = limits(budget)?;
             let shown = created(&new, &key, args.json);
             store.create_key(new).await.context("storing the key")?;
             writeln!(out, "{shown}")?;
@@ -163,8 +170,31 @@ fn new_key(name: &str, scopes: &[KeyScope], expires: Option<UnixMs>) -> anyhow::
         name: name.to_owned(),
         scopes: kept,
         expires,
+        budget: BudgetLimits::default(),
     };
     Ok((new, key))
+}
+
+/// Reads `usd_per_day=5` and its like.
+fn limits(pairs: &[String]) -> anyhow::Result<BudgetLimits> {
+    let mut limits = BudgetLimits::default();
+    for pair in pairs {
+        let known = BudgetLimits::FIELDS.join(", ");
+        let (name, value) = pair
+            .split_once('=')
+            .with_context(|| format!("--budget {pair:?} must look like usd_per_day=5"))?;
+        let usd: f64 =
+            value.trim().parse().with_context(|| format!("--budget {pair:?}: no number of USD"))?;
+        let limit = match name.trim() {
+            "usd_per_request" => &mut limits.usd_per_request,
+            "usd_per_hour" => &mut limits.usd_per_hour,
+            "usd_per_day" => &mut limits.usd_per_day,
+            "usd_per_month" => &mut limits.usd_per_month,
+            other => bail!("--budget: there is no limit {other:?}; there are {known}"),
+        };
+        *limit = Some(usd);
+    }
+    limits.checked().context("--budget")
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -174,7 +204,7 @@ fn hex(bytes: &[u8]) -> String {
 fn created(new: &NewKey, key: &str, is_json: bool) -> String {
     if is_json {
         let scopes: Vec<_> = new.scopes.iter().map(|s| s.as_str()).collect();
-        return json!({"id": new.id, "key": key, "name": new.name, "scopes": scopes, "expires": new.expires.map(time)})
+        return json!({"id": new.id, "key": key, "name": new.name, "scopes": scopes, "expires": new.expires.map(time), "budget": new.budget})
             .to_string();
     }
     format!("{key}\n\nid {}; keep the key now: it is not stored and not shown again", new.id)
@@ -188,9 +218,10 @@ fn list(rows: &[KeyRow], is_json: bool, out: &mut dyn Write) -> std::io::Result<
     let cells = rows.iter().map(|row| {
         let end = row.expires.map_or("never".to_owned(), time);
         let revoked = row.revoked.map_or("-".to_owned(), time);
-        vec![row.id.to_string(), row.name.clone(), scopes(row), time(row.created), end, revoked]
+        let budget = budget_text(&row.budget);
+        vec![row.id.to_string(), row.name.clone(), scopes(row), time(row.created), end, revoked, budget]
     });
-    write_table(&["id", "name", "scopes", "created", "expires", "revoked"], cells.collect(), out)
+    write_table(&["id", "name", "scopes", "created", "expires", "revoked", "budget"], cells.collect(), out)
 }
 
 fn scopes(row: &KeyRow) -> String {
@@ -206,7 +237,15 @@ fn row_json(row: &KeyRow) -> Value {
         "created": time(row.created),
         "expires": row.expires.map(time),
         "revoked": row.revoked.map(time),
+        "budget": row.budget,
     })
+}
+
+fn budget_text(limits: &BudgetLimits) -> String {
+    let json = json!(limits);
+    let parts = json.as_object().into_iter().flatten().map(|(name, usd)| format!("{name}={usd}"));
+    let text = parts.collect::<Vec<_>>().join(",");
+    if text.is_empty() { "-".to_owned() } else { text }
 }
 
 /// In UTC, to the second.
@@ -225,7 +264,12 @@ mod tests {
     }
 
     fn create(name: &str) -> Command {
-        Command::Create { name: name.to_owned(), scopes: vec![KeyScope::Infer], expires_in_days: Some(30) }
+        Command::Create {
+            name: name.to_owned(),
+            scopes: vec![KeyScope::Infer],
+            expires_in_days: Some(30),
+            budget: vec![],
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The file as written: every key that there is, with its line, not yet checked against the others.
 
 use super::read::{At, Place, Section};
+use crate::domain::BudgetLimits;
 
 /// The longest time that any key takes: one day.
 const DAY_MS: u64 = 86_400_000;
@@ -15,6 +16,7 @@ pub(super) struct RawConfig {
     pub(super) providers: Vec<RawProvider>,
     pub(super) models: Vec<RawModel>,
     pub(super) routes: Vec<RawRoute>,
+    pub(super) budgets: Vec<(String, RawBudget)>,
 }
 
 impl RawConfig {
@@ -29,6 +31,11 @@ impl RawConfig {
             providers: root.named_sections("providers").into_iter().map(RawProvider::read).collect(),
             models: root.named_sections("models").into_iter().map(RawModel::read).collect(),
             routes: root.named_sections("routes").into_iter().map(RawRoute::read).collect(),
+            budgets: root
+                .named_sections("budgets")
+                .into_iter()
+                .map(|(n, s)| (n, RawBudget::read(s)))
+                .collect(),
         };
         root.finish();
         raw
@@ -161,26 +168,6 @@ impl RawPrice {
     }
 }
 
-pub(super) struct RawPrior {
-    pub(super) place: Place,
-    pub(super) sheet: Option<At<String>>,
-    pub(super) like: Option<At<String>>,
-    pub(super) price: Option<At<bool>>,
-}
-
-impl RawPrior {
-    fn read(mut keys: Section<'_>) -> Option<Self> {
-        let raw = keys.is_present().then(|| Self {
-            place: keys.place().clone(),
-            sheet: keys.text("sheet"),
-            like: keys.text("like"),
-            price: keys.flag("price"),
-        });
-        keys.finish();
-        raw
-    }
-}
-
 pub(super) struct RawModel {
     pub(super) id: String,
     pub(super) place: Place,
@@ -190,9 +177,6 @@ pub(super) struct RawModel {
     pub(super) context_window: Option<At<u64>>,
     pub(super) max_output: Option<At<u64>>,
     pub(super) capabilities: Option<At<Vec<At<String>>>>,
-    pub(super) tier: Option<At<String>>,
-    pub(super) prior: Option<RawPrior>,
-    pub(super) drain: Option<At<bool>>,
 }
 
 impl RawModel {
@@ -206,9 +190,6 @@ impl RawModel {
             context_window: keys.whole("context_window", 1, u64::from(u32::MAX)),
             max_output: keys.whole("max_output", 1, u64::from(u32::MAX)),
             capabilities: keys.texts("capabilities"),
-            tier: keys.text("tier"),
-            prior: RawPrior::read(keys.section("prior")),
-            drain: keys.flag("drain"),
         };
         keys.finish();
         raw
@@ -289,6 +270,25 @@ impl RawSession {
     }
 }
 
+/// A budget; the limits are in the order of [`BudgetLimits::FIELDS`].
+pub(super) struct RawBudget {
+    pub(super) place: Place,
+    pub(super) is_present: bool,
+    pub(super) limits: [Option<At<f64>>; 4],
+}
+
+impl RawBudget {
+    fn read(mut keys: Section<'_>) -> Self {
+        let raw = Self {
+            place: keys.place().clone(),
+            is_present: keys.is_present(),
+            limits: BudgetLimits::FIELDS.map(|field| keys.number(field)),
+        };
+        keys.finish();
+        raw
+    }
+}
+
 pub(super) struct RawTimeouts {
     pub(super) connect_ms: Option<At<u64>>,
     pub(super) first_byte_ms: Option<At<u64>>,
@@ -322,15 +322,14 @@ pub(super) struct RawRoute {
     pub(super) max_latency_ms: Option<At<f64>>,
     pub(super) min_quality: Option<At<f64>>,
     pub(super) exploration: RawExploration,
+    pub(super) budget: RawBudget,
     pub(super) session: RawSession,
-    pub(super) retire: Option<At<String>>,
     pub(super) timeouts: RawTimeouts,
 }
 
 impl RawRoute {
     fn read((name, mut keys): (String, Section<'_>)) -> Self {
         keys.unsupported("rules", "remove the rules; make a route of its own for each group of callers");
-        keys.unsupported("budget", "remove it; `max_cost_usd` bounds the expected cost of each call");
         let raw = Self {
             name,
             place: keys.place().clone(),
@@ -344,8 +343,8 @@ impl RawRoute {
             max_latency_ms: keys.number("max_latency_ms"),
             min_quality: keys.number("min_quality"),
             exploration: RawExploration::read(keys.section("exploration")),
+            budget: RawBudget::read(keys.section("budget")),
             session: RawSession::read(keys.section("session")),
-            retire: keys.text("retire"),
             timeouts: RawTimeouts::read(keys.section("timeouts")),
         };
         keys.finish();

@@ -1,7 +1,5 @@
 //! What a file with faults is told, and what a file without any becomes.
 
-mod joining;
-
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -298,7 +296,11 @@ fn each_route_fault_is_named() {
         ("max_cost_usd = 0\n", "10 routes.auto.max_cost_usd", "> 0"),
         ("exploration = { floor = 0.5 }\n", "10 routes.auto.exploration.floor", "between 0 and 0.1"),
         ("timeouts = { total_ms = 0 }\n", "10 routes.auto.timeouts.total_ms", "whole number"),
-        ("budget = { usd_per_day = 20.0 }\n", "10 routes.auto.budget", "not supported in this version"),
+        ("budget = { usd_per_day = 0 }\n", "10 routes.auto.budget.usd_per_day", "above 0"),
+        ("budget = { usd_per_hour = -1.5 }\n", "10 routes.auto.budget.usd_per_hour", "above 0"),
+        ("budget = { usd_per_day = nan }\n", "10 routes.auto.budget.usd_per_day", "above 0"),
+        ("budget = { usd_per_week = 1 }\n", "10 routes.auto.budget.usd_per_week", "unknown key"),
+        ("budget = {}\n", "10 routes.auto.budget", "limits nothing"),
         ("[[routes.auto.rules]]\nwhen = \"x\"\n", "10 routes.auto.rules", "not supported in this version"),
     ] {
         one_fault(&with_route(more), place, words);

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{KeyId, RouteName, UnixMs};
+use super::{ArmId, KeyId, RouteName, UnixMs};
 
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
@@ -202,6 +202,35 @@ impl Multiplier {
 impl Default for Multiplier {
     fn default() -> Self {
         Self::FREE
+    }
+}
+
+/// What a decision records of the budgets that it counts towards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BudgetRecord {
+    /// Which budgets.
+    pub scopes: Vec<BudgetScope>,
+    /// What a dollar cost.
+    pub multiplier: Multiplier,
+    /// The one whose price that is: the shortest of money. `None` when money was no object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decisive: Option<BudgetScope>,
+    /// What the drawn arm was expected to cost, USD.
+    pub expected_usd: f64,
+    /// What was set aside for it, USD.
+    pub reserved_usd: f64,
+    /// The arm that would have ranked first without a budget, when that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without: Option<ArmId>,
+}
+
+impl BudgetRecord {
+    /// The budget that the request named.
+    pub fn named(&self) -> Option<&str> {
+        self.scopes.iter().find_map(|scope| match scope {
+            BudgetScope::Named(name) => Some(name.as_str()),
+            BudgetScope::Route(_) | BudgetScope::Key(_) => None,
+        })
     }
 }
 

@@ -6,8 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArmId, Bound, Capability, Constraints, Context, DecisionId, Encoding, KeyId, Pin, PolicyVersion,
-    Preference, Price, RouteName, UnixMs,
+    ArmId, Bound, BudgetRecord, Capability, Constraints, Context, DecisionId, Encoding, KeyId, Pin,
+    PolicyVersion, Preference, Price, RouteName, UnixMs,
 };
 
 /// Why an arm was not eligible.
@@ -22,10 +22,10 @@ pub enum Exclusion {
     Capability(Capability),
     /// The caller's `models` patterns leave it out.
     CallerModels,
-    /// It is being taken out of service: only conversations that are on it go on.
-    Draining,
     /// Its provider is failing.
     Unhealthy,
+    /// A budget cannot pay for it.
+    Budget,
 }
 
 impl fmt::Display for Exclusion {
@@ -35,8 +35,8 @@ impl fmt::Display for Exclusion {
             Self::OutputLimit => f.write_str("output_limit"),
             Self::Capability(c) => f.write_str(c.as_str()),
             Self::CallerModels => f.write_str("models"),
-            Self::Draining => f.write_str("draining"),
             Self::Unhealthy => f.write_str("unhealthy"),
+            Self::Budget => f.write_str("budget"),
         }
     }
 }
@@ -324,6 +324,17 @@ pub struct Decision {
     /// The drawn arm's price at that time; with it a cost tells of tokens, whatever the price is later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// What the budgets had to do with it; `None`: none applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<BudgetRecord>,
+}
+
+impl Decision {
+    /// What the drawn arm was expected to cost, USD, as far as the record tells.
+    pub fn expected_usd(&self) -> Option<f64> {
+        let own = || self.estimates.iter().find(|e| e.arm == self.arm).map(|e| e.cost_usd);
+        self.budget.as_ref().map(|b| b.expected_usd).or_else(own)
+    }
 }
 
 #[cfg(test)]

@@ -11,13 +11,12 @@ mod feedback;
 mod ids;
 mod outcome;
 mod preference;
-mod prior;
 mod prompt;
 mod session;
 mod units;
 
 pub use arm::{Arm, Capability, CapabilitySet, Catalog, Limits, Price};
-pub use budget::{BudgetLimits, BudgetScope, LimitError, Multiplier, Period};
+pub use budget::{BudgetLimits, BudgetRecord, BudgetScope, LimitError, Multiplier, Period};
 pub use context::{Context, ContextError, Cut, Encoding, FeatureSchema};
 pub use decision::{
     ArmDistribution, ArmEstimate, ArmSet, Decision, DistributionError, EmptyArmSet, Estimate, Excluded,
@@ -28,7 +27,6 @@ pub use feedback::{Feedback, FeedbackError, FeedbackRef, Replaced, Source, Verdi
 pub use ids::{ArmId, DecisionId, FeedbackId, IdError, KeyId, PolicyVersion, ProviderId, RouteName, Seq};
 pub use outcome::{AnswerKind, Attempt, AttemptEnd, Completed, CompletionEnd, Usage};
 pub use preference::{Bound, Constraints, Preference, PreferenceError, Weights};
-pub use prior::{ArmPrior, RatedSums};
 pub use prompt::Prompt;
 pub use session::Pin;
 pub use units::UnixMs;

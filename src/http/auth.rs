@@ -61,6 +61,7 @@ fn scope_of(path: &str) -> Scope {
         "/feedback" | "/v1/feedback" => Scope::Feedback,
         "/metrics" => Scope::Read,
         _ if path.starts_with("/v1/decisions/") => Scope::Read,
+        _ if path == "/admin" || path.starts_with("/admin/") => Scope::Admin,
         _ => Scope::Infer,
     }
 }

@@ -31,6 +31,15 @@ struct Fault {
     retry_after_ms: Option<u64>,
     attempts: Vec<Attempt>,
     head: Option<Box<Head>>,
+    budget: Option<BudgetFault>,
+}
+
+/// The budget that cannot pay.
+#[derive(Debug)]
+struct BudgetFault {
+    scope: String,
+    period: &'static str,
+    resets_at_ms: i64,
 }
 
 impl HttpError {
@@ -44,6 +53,7 @@ impl HttpError {
             retry_after_ms: None,
             attempts: Vec::new(),
             head: None,
+            budget: None,
         }))
     }
 
@@ -54,6 +64,11 @@ impl HttpError {
 
     fn with_retry_after(mut self, ms: Option<u64>) -> Self {
         self.0.retry_after_ms = ms;
+        self
+    }
+
+    fn with_budget(mut self, budget: BudgetFault) -> Self {
+        self.0.budget = Some(budget);
         self
     }
 
@@ -114,6 +129,10 @@ impl HttpError {
         if let Some(ms) = self.0.retry_after_ms {
             metadata.insert("retry_after_ms".into(), json!(ms));
         }
+        if let Some(b) = &self.0.budget {
+            let named = json!({"scope": b.scope, "period": b.period, "resets_at_ms": b.resets_at_ms});
+            metadata.insert("budget".into(), named);
+        }
         json!({"error": {
             "message": self.0.message, "type": self.0.kind, "param": self.0.param, "code": self.0.code, "metadata": metadata,
         }})
@@ -141,6 +160,16 @@ impl From<ServiceError> for HttpError {
                 let error =
                     Self::invalid_request(StatusCode::NOT_FOUND, "model_not_found", error.to_string());
                 error.with_param(Some("model".into()))
+            }
+            ServiceError::BudgetExceeded(ref denied) => {
+                let wait = denied.resets_in_ms;
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let error = Self::new(status, "insufficient_quota", "budget_exceeded", error.to_string());
+                error.with_retry_after(Some(wait)).with_budget(BudgetFault {
+                    scope: denied.scope.to_string(),
+                    period: denied.denied.period.as_str(),
+                    resets_at_ms: denied.denied.resets_at.0,
+                })
             }
             ServiceError::NoEligibleArm(e) => {
                 Self::invalid_request(StatusCode::UNPROCESSABLE_ENTITY, "no_eligible_arm", e.to_string())

@@ -20,7 +20,8 @@ pub(super) async fn layer(
     request: Request,
     next: Next,
 ) -> Result<Response, HttpError> {
-    if NEVER_SHED.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if NEVER_SHED.contains(&path) || path.starts_with("/admin/") {
         return Ok(next.run(request).await);
     }
     let place = places.try_acquire_owned().map_err(|_| HttpError::overloaded())?;

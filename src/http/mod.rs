@@ -3,6 +3,7 @@
 //! Handlers are thin: bytes to a request of `service`, its answer to bytes. Authentication is one layer on the whole router and
 //! denies by default; a path is open only when it stands in `auth`'s list.
 
+mod admin;
 mod auth;
 mod body;
 mod chat;
@@ -66,6 +67,7 @@ pub fn router(api: Api) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi::get))
+        .merge(admin::router())
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(middleware::from_fn_with_state(api.clone(), auth::layer))

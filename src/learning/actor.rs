@@ -187,9 +187,7 @@ impl Actor {
                 }
             });
             if stopped {
-                // Not within the call: the borrow would keep the writer from telling of the very commit that is waited for there.
-                let end = *committed.borrow();
-                return self.finish(end);
+                return self.finish(*committed.borrow());
             }
             if self.unpublished_since.is_some_and(|since| self.due_in(since).is_zero()) {
                 self.publish();

@@ -2,16 +2,16 @@
 
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use state::{LearnedState, Roster, Settings, StateError};
+pub use state::{LearnedState, Settings, StateError};
 
 use super::Typical;
-use super::explore::{Stakes, gamma};
+use super::explore::{Stakes, gamma, square_cb};
 use super::heads::{ArmState, Call};
 use super::utility::{Reference, Scale, within_bounds};
-use super::{Ask, Policy, PolicyError, Proposal, Standing, nursery};
+use super::{Ask, Policy, PolicyError, Proposal};
 use crate::domain::{
     Arm, ArmDistribution, ArmEstimate, ArmId, Bound, Context, ContextError, DistributionError, FeatureSchema,
     PolicyVersion, Strategy, UnixMs,
@@ -31,7 +31,6 @@ pub struct LearnedPolicy {
     pull: Vec<f64>,
     /// Reports on any arm so far.
     heard: u64,
-    roster: Arc<Roster>,
     unknown: Arc<ArmState>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
@@ -93,17 +92,6 @@ impl LearnedPolicy {
         self.state_of(arm).quality().reports()
     }
 
-    /// Reports on the arm, or what stands for them.
-    fn heard_of(&self, arm: &ArmId) -> f64 {
-        let quality = self.state_of(arm).quality();
-        quality.ridge().evidence().max(quality.reports() as f64)
-    }
-
-    /// Whether the arm joined and too little has been heard of it to let it go by its merits.
-    fn is_new(&self, arm: &ArmId) -> bool {
-        self.roster.added.contains(arm) && self.heard_of(arm) < nursery::LONG_ENOUGH
-    }
-
     /// Over all eligible arms, and the index of the best at the likelier price of a dollar. Where a budget has two prices the two
     /// distributions are mixed by their shares.
     fn distribution(
@@ -115,10 +103,6 @@ impl LearnedPolicy {
         let costs_usd: Vec<f64> = drawable.iter().map(|i| estimates[*i].cost_usd).collect();
         let gamma_of = |i: &usize| gamma(self.gamma, self.quality_feedbacks(&estimates[*i].arm));
         let gammas: Vec<f64> = drawable.iter().map(gamma_of).collect();
-        // Where nothing is known of anybody, nobody is new.
-        let seasoned = drawable.iter().any(|i| self.heard_of(&estimates[*i].arm) >= nursery::LONG_ENOUGH);
-        let is_new: Vec<bool> =
-            drawable.iter().map(|i| seasoned && self.is_new(&estimates[*i].arm)).collect();
         let reference_usd = self.reference(ask, estimates).cost_usd;
         let own = self.scale(ask, estimates);
         let (mut p, mut best) = (vec![0.0; estimates.len()], 0);
@@ -127,12 +111,11 @@ impl LearnedPolicy {
             let utilities: Vec<f64> = drawable.iter().map(|i| all[*i]).collect();
             let stakes =
                 Stakes { utilities: &utilities, costs_usd: &costs_usd, reference_usd, gammas: &gammas };
-            let (parts, first) = nursery::shares(&stakes, &is_new, &ask.exploration);
-            for (i, part) in drawable.iter().zip(parts) {
+            for (i, part) in drawable.iter().zip(square_cb(&stakes, &ask.exploration)) {
                 p[*i] += share * part;
             }
             if price == ask.multiplier.likelier() {
-                best = first.map_or(0, |first| drawable[first]);
+                best = stakes.best().map_or(0, |best| drawable[best]);
             }
         }
         let arms = estimates.iter().map(|e| e.arm.clone()).collect();
@@ -157,22 +140,6 @@ impl Policy for LearnedPolicy {
         let state = self.state_of(&arm.id);
         let cost_usd = state.typical_answer_cost_usd(arm, input_tokens);
         Some(Typical { cost_usd, latency_ms: state.typical_latency_ms(at) })
-    }
-
-    fn standing(&self, arm: &ArmId) -> Option<Standing> {
-        if self.roster.removed.contains(arm) {
-            Some(Standing::Removed)
-        } else if self.is_new(arm) {
-            Some(Standing::Nursery)
-        } else {
-            (self.arms.contains_key(arm) || self.roster.added.contains(arm)).then_some(Standing::Steady)
-        }
-    }
-
-    fn present(&self) -> Vec<(ArmId, u64)> {
-        let all: BTreeSet<&ArmId> = self.arms.keys().chain(&self.roster.added).collect();
-        let stayed = all.into_iter().filter(|arm| !self.roster.removed.contains(*arm));
-        stayed.map(|arm| (arm.clone(), self.quality_feedbacks(arm))).collect()
     }
 
     fn propose(&self, ask: &Ask<'_>) -> Result<Proposal, PolicyError> {

@@ -209,5 +209,6 @@ fn complete(
         tags: given.tags,
         decision_only: given.decision_only,
         price: None,
+        budget: None,
     }
 }

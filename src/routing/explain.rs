@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::{ArmEstimate, ArmId, Bound, Decision, Preference, Reason, Strategy};
+use crate::domain::{ArmEstimate, ArmId, Bound, BudgetRecord, Decision, Preference, Reason, Strategy};
 
 /// An arm that was not chosen.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,6 +24,9 @@ pub struct Explanation {
     pub summary: String,
     /// The arms that were eligible but not the best, nearest first.
     pub alternatives: Vec<Alternative>,
+    /// What the budgets had to do with it; none applied without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<String>,
 }
 
 /// Explains a decision from its record.
@@ -31,19 +34,25 @@ pub fn explain(decision: &Decision) -> Explanation {
     let alternatives = decision.estimates.split_first().map_or_else(Vec::new, |(best, rest)| {
         rest.iter().map(|other| alternative(best, other, rest_price(decision, best, other))).collect()
     });
-    Explanation { summary: summary(decision) + &given_up(decision), alternatives }
+    let budget = decision.budget.as_ref().map(budget);
+    Explanation { summary: summary(decision) + &given_up(decision), alternatives, budget }
 }
 
 /// Utility per USD in this decision, read off two arms when the preference does not say it in dollars.
 fn rest_price(decision: &Decision, best: &ArmEstimate, other: &ArmEstimate) -> Option<f64> {
     match decision.preference {
-        Preference::Value { quality_usd, .. } => Some(1.0 / quality_usd),
+        Preference::Value { quality_usd, .. } => Some(1.0 / quality_usd + priced(decision)),
         Preference::Weights(w) if w.latency() == 0.0 && best.cost_usd != other.cost_usd => {
             let explained = (best.quality.mean - other.quality.mean) - (best.utility - other.utility);
             Some(explained / (best.cost_usd - other.cost_usd)).filter(|p| p.is_finite() && *p > 0.0)
         }
         Preference::Weights(_) => None,
     }
+}
+
+/// What the budgets made of a dollar, in utility.
+fn priced(decision: &Decision) -> f64 {
+    decision.budget.as_ref().map_or(0.0, |b| b.multiplier.likelier())
 }
 
 fn alternative(best: &ArmEstimate, other: &ArmEstimate, utility_per_usd: Option<f64>) -> Alternative {
@@ -94,6 +103,23 @@ fn staying(decision: &Decision) -> String {
     }
 }
 
+/// The budgets' part in a sentence or three.
+fn budget(record: &BudgetRecord) -> String {
+    let scopes = record.scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut text = format!(
+        "It counts towards {scopes}: ${:.6} were reserved for an expected ${:.6}.",
+        record.reserved_usd, record.expected_usd
+    );
+    if let Some(scope) = &record.decisive {
+        let price = record.multiplier.mean();
+        text += &format!(" To last, {scope} priced a dollar at {price:.4} of utility.");
+    }
+    if let Some(arm) = &record.without {
+        text += &format!(" Without a budget {arm} would have ranked first.");
+    }
+    text
+}
+
 fn summary(decision: &Decision) -> String {
     let arm = &decision.arm;
     let mine = decision.estimates.iter().find(|e| e.arm == *arm);
@@ -104,6 +130,10 @@ fn summary(decision: &Decision) -> String {
         )
     });
     match decision.reason {
+        Reason::Budget => format!(
+            "{arm} is the best that the budget pays for; it was drawn with probability {:.4}.{expectation}",
+            decision.propensity
+        ),
         Reason::Explicit => format!("The caller asked for {arm} by name."),
         Reason::Default => {
             let fault = decision.fault.as_deref().unwrap_or("unknown");

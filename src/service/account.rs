@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::Service;
 use super::clock::now;
 use super::sessions::Thread;
+use super::spend::{Ending, Spend, Ticket};
 use crate::domain::{AnswerKind, Arm, Attempt, Completed, CompletionEnd, DecisionId, EventBody, Usage};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -15,6 +17,9 @@ use crate::telemetry::Metrics;
 pub(super) struct Account {
     store: Store,
     metrics: Arc<Metrics>,
+    spend: Arc<Spend>,
+    /// What the decision reserved; gone once it is settled.
+    ticket: Option<Ticket>,
     decision: DecisionId,
     started: Instant,
     /// Who answers; none until somebody does.
@@ -36,10 +41,12 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn open(store: Store, metrics: Arc<Metrics>, decision: DecisionId) -> Self {
+    pub(super) fn open(service: &Service, decision: DecisionId, ticket: Ticket) -> Self {
         Self {
-            store,
-            metrics,
+            store: service.store.clone(),
+            metrics: Arc::clone(&service.metrics),
+            spend: Arc::clone(&service.spend),
+            ticket: Some(ticket),
             decision,
             started: Instant::now(),
             served: None,
@@ -93,6 +100,18 @@ impl Account {
         }
     }
 
+    fn settle(&mut self, completed: &Completed) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let ending = Ending {
+            at: self.spend.clock.now(),
+            served: completed.served.as_ref(),
+            end: completed.end,
+            usage: completed.usage,
+            cost_usd: completed.cost_usd,
+        };
+        self.spend.close(ticket, &ending);
+    }
+
     /// Writes the event. The second call does nothing.
     pub(super) fn close(&mut self, end: CompletionEnd) {
         if std::mem::replace(&mut self.closed, true) {
@@ -116,6 +135,7 @@ impl Account {
             thread.note(arm, self.usage.map(|u| u.cached_tokens));
         }
         self.count(&completed);
+        self.settle(&completed);
         if self.store.try_append(EventBody::Completed(Box::new(completed))).is_err() {
             tracing::warn!(decision = %self.decision, "the store's queue is full: this completion is not learned from");
         }

@@ -10,13 +10,14 @@ use super::clock::now;
 use super::order::in_order;
 use super::reading::no_encoding;
 use super::sessions::Thread;
+use super::spend::{Scopes, Ticket};
 use super::{Caller, Destination, Head, LiveRoute, Service, ServiceError, Wishes};
 use crate::domain::{
     Arm, ArmEstimate, ArmId, Bound, Decision, DecisionId, Estimate, EventBody, Excluded, LatencyEstimate,
     Multiplier, Prompt, RouteName,
 };
 use crate::provider::Timeouts;
-use crate::routing::{Candidates, Circumstances, decide, decide_explicit, eligible};
+use crate::routing::{Candidates, Circumstances, decide_explicit, eligible};
 use crate::wire::chat::{ChatRequest, Role};
 
 /// A decision and what is to be done about it.
@@ -27,6 +28,8 @@ pub(super) struct Chosen {
     pub(super) timeouts: Timeouts,
     /// The conversation, when its route keeps it on its model.
     pub(super) thread: Option<Thread>,
+    /// What it reserved.
+    pub(super) ticket: Ticket,
 }
 
 /// One line of a ranking.
@@ -106,7 +109,7 @@ impl Service {
         request: &ChatRequest,
         caller: &Caller,
     ) -> Result<(Head, RouteAnswer), ServiceError> {
-        let Chosen { decision, thread, .. } = self.choose(request, caller, DecisionOnly::Yes).await?;
+        let Chosen { decision, thread, ticket, .. } = self.choose(request, caller, DecisionOnly::Yes).await?;
         let answer = RouteAnswer {
             decision_id: decision.id,
             model: decision.arm.clone(),
@@ -119,13 +122,37 @@ impl Service {
             relaxed: decision.relaxed.clone(),
         };
         let head = Head::of(&decision);
-        if !request.extension().dry_run {
+        if request.extension().dry_run {
+            ticket.release(self.spend.clock.now());
+        } else {
             if let Some(thread) = thread {
                 thread.note(&decision.arm, None);
             }
+            self.book(&decision, &ticket);
+            self.park(&decision, ticket);
             self.log(decision);
         }
         Ok((head, answer))
+    }
+
+    /// Enters a decision into the books, before its call.
+    pub(super) fn book(&self, decision: &Decision, ticket: &Ticket) {
+        self.spend.open(ticket);
+        ticket.pace(self.spend.clock.now(), decision);
+    }
+
+    /// Keeps what was reserved for a call that the client makes itself.
+    fn park(&self, decision: &Decision, ticket: Ticket) {
+        if let Some(arm) = self.fleet.arm(&decision.arm) {
+            self.spend.park(decision, ticket, arm.price);
+        }
+    }
+
+    /// The budgets that a request counts towards.
+    fn scopes(&self, route: &RouteName, caller: &Caller, wishes: &Wishes) -> Result<Scopes, ServiceError> {
+        let keys = self.store.key_snapshot();
+        let key = caller.key.as_ref().and_then(|id| Some((id, keys.budget_of(id)?)));
+        self.spend.scopes(route, key, wishes.budget.as_deref(), self.spend.clock.now())
     }
 
     /// Hands a decision to the store's queue; nothing waits for the disk. Reports on it come later in the same queue.
@@ -154,11 +181,14 @@ impl Service {
             Destination::Arm(arm) => {
                 let (wishes, _) = named(Wishes::gather(request.extension(), caller, None, None)?);
                 let name = RouteName::from(arm.id.as_str());
+                let scopes = self.scopes(&name, caller, &wishes)?;
                 let mut given = circumstances(name, &wishes, caller, decision_only);
                 given.kept_prompt = self.keep_prompts.of(&prompt.ask);
                 let decision = decide_explicit(&arm, &prompt, given);
-                let order = in_order(&decision, fallbacks, &[], None);
-                Ok(Chosen { decision, order, timeouts: Timeouts::default(), thread: None })
+                let (decision, mut ticket) = self.pay_explicit(decision, (&arm, &prompt), scopes)?;
+                let mut order = in_order(&decision, fallbacks, &[], None);
+                self.payable(&mut order, &mut ticket, (&decision, &prompt));
+                Ok(Chosen { decision, order, timeouts: Timeouts::default(), thread: None, ticket })
             }
             Destination::Route(live, suffix) => {
                 let wishes = Wishes::gather(request.extension(), caller, Some(&live.route), suffix)?;
@@ -166,10 +196,12 @@ impl Service {
                 let (thread, pin) = self.thread(&live, wishes.session.as_deref(), caller, begins);
                 let mut given = circumstances(live.route.name.clone(), &wishes, caller, decision_only);
                 given.pin = pin;
-                let decision = self.choose_on_route(&live, &prompt, &wishes, given).await?;
-                self.watch(&live, &decision);
-                let order = in_order(&decision, fallbacks, &live.route.arms, Some(&live.route.default));
-                Ok(Chosen { decision, order, timeouts: live.route.timeouts, thread })
+                let scopes = self.scopes(&live.route.name, caller, &wishes)?;
+                let (decision, mut ticket) =
+                    self.choose_on_route(&live, &prompt, &wishes, (given, scopes)).await?;
+                let mut order = in_order(&decision, fallbacks, &live.route.arms, Some(&live.route.default));
+                self.payable(&mut order, &mut ticket, (&decision, &prompt));
+                Ok(Chosen { decision, order, timeouts: live.route.timeouts, thread, ticket })
             }
         }
     }
@@ -179,16 +211,13 @@ impl Service {
         live: &LiveRoute,
         prompt: &Prompt,
         wishes: &Wishes,
-        mut given: Circumstances,
-    ) -> Result<Decision, ServiceError> {
+        (mut given, scopes): (Circumstances, Scopes),
+    ) -> Result<(Decision, Ticket), ServiceError> {
         let route = &live.route;
         let arms: Vec<&Arm> =
             route.arms.iter().filter_map(|id| self.fleet.arm(id)).map(AsRef::as_ref).collect();
         let health = self.health.snapshot();
-        let goes_on = |id: &ArmId| given.pin.as_ref().is_some_and(|pin| pin.arm == *id);
-        let drains = |id: &ArmId| (self.fleet.drains(id) || live.retired(id)) && !goes_on(id);
-        let healthy = |id: &ArmId| health.is_available(id);
-        let eligible = eligible(&arms, prompt, wishes.patterns.as_ref(), &drains, &healthy)?;
+        let eligible = eligible(&arms, prompt, wishes.patterns.as_ref(), &|id| health.is_available(id))?;
         let Some(default) = self.fleet.arm(&route.default) else {
             return Err(ServiceError::UnknownModel {
                 model: route.default.to_string(),
@@ -209,12 +238,12 @@ impl Service {
             turn: live.next_turn(),
             multiplier: Multiplier::FREE,
         };
-        let decision = decide(&candidates, prompt, given);
+        let (decision, ticket) = self.decide_within(candidates, prompt, given, scopes)?;
         self.metrics.decided(started.elapsed());
         if let Some(fault) = &decision.fault {
             tracing::warn!(decision = %decision.id, route = %route.name, %fault, "the default serves: the policy had no answer");
         }
-        Ok(decision)
+        Ok((decision, ticket))
     }
 
     /// The arms of OpenRouter's `models`, in the caller's order.

@@ -88,9 +88,10 @@ impl Service {
         let request = Arc::new(request);
         let chosen = self.choose(&request, caller, DecisionOnly::No).await?;
         let head = Head::of(&chosen.decision);
-        let mut account = Account::open(self.store.clone(), Arc::clone(&self.metrics), head.decision);
-        account.thread.clone_from(&chosen.thread);
         let plan = self.plan(&chosen);
+        self.book(&chosen.decision, &chosen.ticket);
+        let mut account = Account::open(self, head.decision, chosen.ticket);
+        account.thread = chosen.thread;
         self.log(chosen.decision);
         self.call(&plan, request, head, account).await
     }

@@ -1,5 +1,6 @@
 //! What can go wrong in a use case. No status codes here: `http` maps these.
 
+use super::BudgetDenied;
 use crate::domain::{Attempt, DecisionId, EmptyArmSet};
 use crate::provider::ProviderError;
 use crate::store::StoreError;
@@ -27,6 +28,11 @@ pub enum ServiceError {
         /// Some of what there is.
         known: String,
     },
+    /// A budget cannot pay for any model that could serve.
+    #[error("{scope} has ${left:.6} left of its ${limit} for the {period} and cannot pay for this request; it is full again in {wait} s",
+        scope = .0.scope, left = .0.denied.left_usd, limit = .0.denied.limit_usd, period = .0.denied.period.as_str(),
+        wait = .0.resets_in_ms.div_ceil(1000))]
+    BudgetExceeded(Box<BudgetDenied>),
     /// Nobody can serve the request.
     #[error(transparent)]
     NoEligibleArm(#[from] EmptyArmSet),

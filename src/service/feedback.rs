@@ -1,8 +1,9 @@
 //! Reports on decisions: stored in one transaction by the store, learned from by the actor.
 
 use super::inspect::reference;
+use super::spend::CostReport;
 use super::{Caller, Service, ServiceError};
-use crate::domain::{FeedbackId, FeedbackRef, Verdict};
+use crate::domain::{DecisionId, FeedbackId, FeedbackRef, Verdict};
 use crate::store::{FeedbackRejected, NewFeedback, ReceiptKind, Report};
 use crate::telemetry::FeedbackResult;
 
@@ -26,7 +27,7 @@ impl Service {
         caller: &Caller,
     ) -> Result<Reported, ServiceError> {
         report.value = report.value.or(report.verdict.map(Verdict::quality));
-        let to = reference(on);
+        let (to, said) = (reference(on), report.clone());
         let result =
             self.store.feedback(NewFeedback { to: to.clone(), by: caller.key.clone(), report }).await;
         self.metrics.feedback(match &result {
@@ -40,6 +41,9 @@ impl Service {
             Err(FeedbackRejected::Invalid(_)) => FeedbackResult::Invalid,
             Err(FeedbackRejected::Store(_)) => FeedbackResult::Unavailable,
         });
+        if let (Ok(_), FeedbackRef::Decision(decision)) = (&result, &to) {
+            self.report_cost(*decision, &said);
+        }
         match result {
             Ok(receipt) => Ok(Reported { feedback: receipt.id }),
             Err(FeedbackRejected::NotFound) => Err(ServiceError::UnknownDecision(shown(&to))),
@@ -49,6 +53,17 @@ impl Service {
             }
             Err(FeedbackRejected::Store(error)) => Err(ServiceError::Store(error)),
         }
+    }
+
+    /// What a call that the client made itself has cost: it settles what was reserved for it.
+    fn report_cost(&self, decision: DecisionId, said: &Report) {
+        self.spend.reported(&CostReport {
+            decision,
+            at: self.spend.clock.now(),
+            usage: said.usage,
+            cost_usd: said.cost_usd,
+            error: said.error.as_deref(),
+        });
     }
 }
 

@@ -14,9 +14,10 @@ mod feedback;
 mod fleet;
 mod inspect;
 mod order;
+mod pay;
 mod reading;
-mod retire;
 mod sessions;
+mod spend;
 mod stream;
 mod wishes;
 
@@ -36,8 +37,11 @@ pub use feedback::Reported;
 pub use fleet::{Chooser, Destination, Fleet, FleetError, LiveRoute, SimpleChooser};
 pub use inspect::{DecisionView, Readiness, reference, view};
 pub use reading::{Reader, Reading};
-pub use retire::Watch;
 pub use sessions::Sessions;
+pub use spend::{
+    BudgetClock, BudgetDenied, BudgetPlan, BudgetView, Grouping, ReplaySource, Spend, Stats, StatsLine,
+    Totals,
+};
 pub use stream::AnswerStream;
 pub use wishes::{Caller, Wishes};
 
@@ -57,6 +61,8 @@ pub struct Service {
     pub sessions: Arc<Sessions>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// Budgets, reservations, and the account of what was spent.
+    pub spend: Arc<Spend>,
     /// How much of a prompt the log keeps.
     pub keep_prompts: KeepPrompts,
 }

@@ -65,6 +65,7 @@ mod tests {
             tags: Default::default(),
             decision_only: false,
             price: None,
+            budget: None,
         }
     }
 

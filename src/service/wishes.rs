@@ -42,6 +42,8 @@ pub struct Wishes {
     pub user: Option<String>,
     /// For rules and reports.
     pub tags: BTreeMap<String, String>,
+    /// Which named budget pays, besides those of the route and the key.
+    pub budget: Option<String>,
 }
 
 impl Wishes {
@@ -55,12 +57,6 @@ impl Wishes {
         route: Option<&Route>,
         suffix: Option<Preference>,
     ) -> Result<Self, ServiceError> {
-        if extension.budget.is_some() {
-            return Err(ServiceError::invalid(
-                "pointsman.budget",
-                "named budgets are not supported in this version; leave it out",
-            ));
-        }
         let header = caller.weights.map(Preference::Weights);
         let on_route = || suffix.or(route.map(|r| r.preference)).unwrap_or_else(Preference::balanced);
         let wishes = Self {
@@ -73,6 +69,7 @@ impl Wishes {
             patterns: patterns(extension)?,
             session: extension.session_id.clone().or_else(|| caller.session.clone()),
             user: extension.user.clone(),
+            budget: extension.budget.clone(),
             tags: caller.tags.iter().chain(&extension.tags).map(|(k, v)| (k.clone(), v.clone())).collect(),
         };
         wishes.within_bounds()?;

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, params};
 use subtle::ConstantTimeEq;
 
 use super::{Store, StoreError};
-use crate::domain::{AdminEvent, EventBody, KeyId, UnixMs};
+use crate::domain::{AdminEvent, BudgetLimits, EventBody, KeyId, UnixMs};
 
 /// What a key may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,11 +19,13 @@ pub enum Scope {
     Feedback,
     /// Reading decisions.
     Read,
+    /// Everything under `/admin`.
+    Admin,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Infer, Self::Feedback, Self::Read];
+    pub const ALL: [Self; 4] = [Self::Infer, Self::Feedback, Self::Read, Self::Admin];
 
     /// The name used on the command line and in the database.
     pub fn as_str(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Scope {
             Self::Infer => "infer",
             Self::Feedback => "feedback",
             Self::Read => "read",
+            Self::Admin => "admin",
         }
     }
 
@@ -41,7 +44,7 @@ impl Scope {
 }
 
 /// A key to be stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NewKey {
     /// Its public id.
     pub id: KeyId,
@@ -53,10 +56,12 @@ pub struct NewKey {
     pub scopes: Vec<Scope>,
     /// When it ends; `None`: never.
     pub expires: Option<UnixMs>,
+    /// What may be spent with it.
+    pub budget: BudgetLimits,
 }
 
 /// A stored key, without its hash.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct KeyRow {
     /// Its public id.
     pub id: KeyId,
@@ -70,6 +75,8 @@ pub struct KeyRow {
     pub expires: Option<UnixMs>,
     /// When it was revoked.
     pub revoked: Option<UnixMs>,
+    /// What may be spent with it.
+    pub budget: BudgetLimits,
 }
 
 impl KeyRow {
@@ -89,6 +96,8 @@ pub struct KeyTable {
     /// By the first eight bytes of the hash; the whole is compared in constant time.
     by_prefix: HashMap<[u8; 8], Vec<([u8; 32], KeyRow)>>,
     unrevoked: usize,
+    /// Of the keys that have limits.
+    budgets: HashMap<KeyId, BudgetLimits>,
 }
 
 impl KeyTable {
@@ -102,6 +111,16 @@ impl KeyTable {
             .filter(|row| row.is_active(now))
     }
 
+    /// What may be spent with a key; `None`: it has no limits.
+    pub fn budget_of(&self, id: &KeyId) -> Option<BudgetLimits> {
+        self.budgets.get(id).copied()
+    }
+
+    /// All limits of keys.
+    pub fn budgets(&self) -> impl Iterator<Item = &BudgetLimits> {
+        self.budgets.values()
+    }
+
     /// Whether there is no key but revoked ones.
     pub fn is_empty(&self) -> bool {
         self.unrevoked == 0
@@ -109,6 +128,9 @@ impl KeyTable {
 
     fn insert(&mut self, hash: [u8; 32], row: KeyRow) {
         self.unrevoked += usize::from(row.revoked.is_none());
+        if !row.budget.is_empty() {
+            self.budgets.insert(row.id.clone(), row.budget);
+        }
         self.by_prefix.entry(prefix(&hash)).or_default().push((hash, row));
     }
 }
@@ -126,18 +148,20 @@ impl Store {
     pub async fn create_key(&self, key: NewKey) -> Result<(), StoreError> {
         self.perform(move |log| {
             let scopes: Vec<_> = key.scopes.iter().map(|s| s.as_str()).collect();
+            let budget = write_budget(&key.budget)?;
             let bound = params![
                 key.id.as_str(),
                 key.hash,
                 key.name,
                 scopes.join(","),
                 log.now().0,
-                key.expires.map(|e| e.0)
+                key.expires.map(|e| e.0),
+                budget
             ];
             log.tx()
                 .prepare_cached(
-                    "INSERT INTO client_keys (id, hash, name, scopes, created_ms, expires_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    "INSERT INTO client_keys (id, hash, name, scopes, created_ms, expires_ms, budget)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 )
                 .and_then(|mut insert| insert.execute(bound))
                 .map_err(StoreError::sqlite("storing a key"))?;
@@ -189,7 +213,7 @@ pub(super) fn load_keys(connection: &Connection) -> Result<KeyTable, StoreError>
 fn select_keys(connection: &Connection) -> rusqlite::Result<Vec<([u8; 32], KeyRow)>> {
     connection
         .prepare_cached(
-            "SELECT id, hash, name, scopes, created_ms, expires_ms, revoked_ms FROM client_keys ORDER BY created_ms, id",
+            "SELECT id, hash, name, scopes, created_ms, expires_ms, revoked_ms, budget FROM client_keys ORDER BY created_ms, id",
         )?
         .query_map([], read_key)?
         .collect()
@@ -205,6 +229,21 @@ fn read_key(row: &Row<'_>) -> rusqlite::Result<([u8; 32], KeyRow)> {
         created: UnixMs(row.get(4)?),
         expires: row.get::<_, Option<i64>>(5)?.map(UnixMs),
         revoked: row.get::<_, Option<i64>>(6)?.map(UnixMs),
+        budget: read_budget(row)?,
     };
     Ok((row.get(1)?, key))
+}
+
+/// JSON; `None` when nothing is limited.
+fn write_budget(limits: &BudgetLimits) -> Result<Option<String>, StoreError> {
+    let text = || serde_json::to_string(limits).map_err(|e| StoreError::Encode(e.into()));
+    (!limits.is_empty()).then(text).transpose()
+}
+
+/// Limits that cannot be read are an error: a key must not spend without bound because its row is damaged.
+fn read_budget(row: &Row<'_>) -> rusqlite::Result<BudgetLimits> {
+    let Some(text) = row.get::<_, Option<String>>(7)? else { return Ok(BudgetLimits::default()) };
+    let unreadable =
+        |e| rusqlite::Error::FromSqlConversionFailure(7, rusqlite::types::Type::Text, Box::new(e));
+    serde_json::from_str(&text).map_err(unreadable)
 }

@@ -20,6 +20,7 @@ mod checkpoints;
 mod error;
 mod feedback;
 mod handle;
+mod history;
 mod keys;
 mod log;
 mod open;

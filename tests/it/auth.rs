@@ -1,6 +1,6 @@
 //! Client keys: who is let in, to what, and how soon a change counts.
 
-use pointsman::domain::{KeyId, UnixMs};
+use pointsman::domain::{BudgetLimits, KeyId, UnixMs};
 use pointsman::store::{NewKey, Scope};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -10,7 +10,14 @@ use crate::support::{TestApp, chat, fault, header, read};
 async fn key(app: &TestApp, secret: &str, scopes: &[Scope], expires: Option<UnixMs>) -> KeyId {
     let id = KeyId::from(format!("key_{secret}").as_str());
     let hash = Sha256::digest(secret.as_bytes()).into();
-    let new = NewKey { id: id.clone(), hash, name: secret.into(), scopes: scopes.to_vec(), expires };
+    let new = NewKey {
+        id: id.clone(),
+        hash,
+        name: secret.into(),
+        scopes: scopes.to_vec(),
+        expires,
+        budget: BudgetLimits::default(),
+    };
     app.running.service.store.create_key(new).await.unwrap();
     id
 }

@@ -8,6 +8,7 @@
 )]
 
 mod auth;
+mod budgets;
 mod chat;
 mod crash;
 mod decisions;
@@ -15,7 +16,6 @@ mod embedders;
 mod exploration;
 mod feedback;
 mod golden;
-mod joining;
 mod refusals;
 mod sessions;
 mod strategies;

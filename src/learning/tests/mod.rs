@@ -50,7 +50,6 @@ impl Learner for Sums {
             }
             Observation::Asked { .. } => {}
             Observation::Failed { arm, .. } => self.add(arm, 4, 1.0),
-            Observation::Added { .. } | Observation::Removed { .. } => {}
         }
         Ok(())
     }

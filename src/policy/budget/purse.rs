@@ -27,6 +27,16 @@ impl Amount {
         self.0 as f64 / PER_USD
     }
 
+    /// By how much it is more than `other`.
+    pub fn beyond(self, other: Self) -> Self {
+        self.less(other)
+    }
+
+    /// So many times as much.
+    pub fn times(self, n: u64) -> Self {
+        Self(self.0.saturating_mul(n))
+    }
+
     fn plus(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }

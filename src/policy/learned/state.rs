@@ -1,7 +1,5 @@
 //! The learner's state: a fold over observations, and its bytes.
 
-mod roster;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -13,8 +11,6 @@ use crate::domain::{ArmId, Context, FeatureSchema, PolicyVersion, UnixMs};
 use crate::math::cholesky::NotPositive;
 use crate::policy::heads::{Answer, ArmState, FlatPrior, HeadSettings, Report, common_slopes};
 use crate::policy::{LearnError, Learner, Observation, Policy};
-
-pub use roster::Roster;
 
 /// First bytes of a stored state; the last is the version of the form.
 const MAGIC: [u8; 8] = *b"PMSTATE\x02";
@@ -82,7 +78,6 @@ pub struct LearnedState {
     unknown: Arc<ArmState>,
     /// Reports on any arm, revisions not counted.
     heard: u64,
-    roster: Arc<Roster>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
 
@@ -92,7 +87,6 @@ struct Stored {
     dim: u64,
     settings: Settings,
     heard: u64,
-    roster: Arc<Roster>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
 
@@ -117,15 +111,7 @@ impl LearnedState {
             return Err(StateError::Settings { dim });
         }
         let unknown = ArmState::new(dim, &settings.heads).map_err(|_| StateError::Settings { dim })?;
-        Ok(Self {
-            schema,
-            dim,
-            settings,
-            unknown: Arc::new(unknown),
-            heard: 0,
-            roster: Arc::default(),
-            arms: BTreeMap::new(),
-        })
+        Ok(Self { schema, dim, settings, unknown: Arc::new(unknown), heard: 0, arms: BTreeMap::new() })
     }
 
     /// Reads what [`Learner::to_bytes`] wrote.
@@ -142,7 +128,7 @@ impl LearnedState {
         let stored: Stored = postcard::from_bytes(body).map_err(StateError::Decode)?;
         let dim = usize::try_from(stored.dim).unwrap_or(usize::MAX);
         let mut state = Self::with_settings(stored.schema, dim, stored.settings)?;
-        (state.heard, state.roster) = (stored.heard, stored.roster);
+        state.heard = stored.heard;
         for (arm, mut heads) in stored.arms {
             Arc::make_mut(&mut heads)
                 .restore(dim)
@@ -181,7 +167,6 @@ impl LearnedState {
             gamma: self.settings.gamma,
             pull: self.pull(),
             heard: self.heard,
-            roster: Arc::clone(&self.roster),
             unknown: Arc::clone(&self.unknown),
             arms: self.arms.clone(),
         })
@@ -297,11 +282,6 @@ impl Learner for LearnedState {
             }
             Observation::Asked { context, .. } => self.features(context).map(drop),
             Observation::Failed { arm, at } => self.failed(arm, at),
-            Observation::Added { arm, prior } => self.added(arm, prior),
-            Observation::Removed { arm } => {
-                self.gone(arm);
-                Ok(())
-            }
         }
     }
 
@@ -315,7 +295,6 @@ impl Learner for LearnedState {
             dim: self.dim as u64,
             settings: self.settings,
             heard: self.heard,
-            roster: Arc::clone(&self.roster),
             arms: self.arms.clone(),
         };
         // Encoding into memory has no way to fail; were there one, the empty body would be refused when it is read.

@@ -1,12 +1,20 @@
 //! Client keys.
 
 use super::*;
+use crate::domain::BudgetLimits;
 
 fn key(id: &str, first: u8) -> NewKey {
     let mut hash = [7; 32];
     hash[31] = first;
     let scopes = vec![Scope::Infer, Scope::Read];
-    NewKey { id: KeyId::from(id), hash, name: "team".into(), scopes, expires: None }
+    NewKey {
+        id: KeyId::from(id),
+        hash,
+        name: "team".into(),
+        scopes,
+        expires: None,
+        budget: BudgetLimits::default(),
+    }
 }
 
 #[tokio::test]

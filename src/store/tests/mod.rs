@@ -70,6 +70,7 @@ pub(crate) fn decision(n: u128, arm: &str) -> Decision {
         tags: [("feature".to_owned(), "search".to_owned())].into(),
         decision_only: false,
         price: None,
+        budget: None,
     }
 }
 

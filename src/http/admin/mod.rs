@@ -1,0 +1,14 @@
+//! What operators call: everything under `/admin`. The scope `admin` is needed (see `auth`); without any key, loopback is enough, as in
+//! the rest of the API. Nothing here reads the disk while it answers.
+
+pub(super) mod stats;
+
+use axum::Router;
+use axum::routing::get;
+
+use super::Api;
+
+/// All paths under `/admin`.
+pub(super) fn router() -> Router<Api> {
+    Router::new().route("/admin/stats", get(stats::get))
+}

@@ -1,0 +1,77 @@
+//! `GET /admin/stats`: usage, spend, savings, budgets.
+
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Json, Response};
+
+use super::super::Api;
+use super::super::error::HttpError;
+use crate::service::Grouping;
+
+/// Hours that the books hold.
+const MOST_HOURS: u32 = 31 * 24;
+
+/// Usage and spend of the last hours by model, route, key and tag, what was saved against the best fixed model, and how each budget
+/// stands.
+#[utoipa::path(
+    get, path = "/admin/stats", tag = "admin",
+    params(
+        ("window" = Option<String>, Query, description = "How far back, in full hours: `1h`, `24h` (the default), `7d`, up to `31d`"),
+        ("by" = Option<String>, Query, description = "Some of `model`, `route`, `key`, `tag`, with commas between; all without it"),
+    ),
+    responses(
+        (status = 200, description = "The sums", body = crate::http::openapi::StatsView),
+        (status = "default", description = "An error", body = crate::http::openapi::ErrorBody),
+    )
+)]
+pub(in crate::http) async fn get(
+    State(api): State<Api>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, HttpError> {
+    let (mut back, mut by) = (24, Grouping::ALL.to_vec());
+    for pair in query.iter().flat_map(|q| q.split('&')).filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=').unwrap_or((pair, "")) {
+            ("window", text) => back = hours(text)?,
+            ("by", text) => by = groupings(&text.replace("%2C", ","))?,
+            (other, _) => {
+                let name: String = other.chars().take(40).collect();
+                let message = format!("there is no parameter {name:?}; there are window and by");
+                return Err(HttpError::bad_request(message));
+            }
+        }
+    }
+    Ok(Json(api.service.spend.stats(back, &by)).into_response())
+}
+
+fn hours(text: &str) -> Result<u32, HttpError> {
+    let number = |digits: &str, times: u32| digits.parse::<u32>().ok().and_then(|n| n.checked_mul(times));
+    let found = match (text.strip_suffix('h'), text.strip_suffix('d')) {
+        (Some(digits), _) => number(digits, 1),
+        (_, Some(digits)) => number(digits, 24),
+        _ => None,
+    };
+    found.filter(|h| (1..=MOST_HOURS).contains(h)).ok_or_else(|| {
+        HttpError::invalid_field("window", format!("must look like 1h, 24h or 7d, at most 31d, got {text:?}"))
+    })
+}
+
+fn groupings(text: &str) -> Result<Vec<Grouping>, HttpError> {
+    let named = |name: &str| Grouping::ALL.into_iter().find(|g| g.as_str() == name.trim());
+    text.split(',').map(named).collect::<Option<Vec<_>>>().ok_or_else(|| {
+        HttpError::invalid_field("by", format!("must be some of model, route, key, tag, got {text:?}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_hours_or_days() {
+        assert_eq!((hours("1h").unwrap(), hours("7d").unwrap(), hours("31d").unwrap()), (1, 168, 744));
+        for bad in ["", "h", "0h", "32d", "5m", "-1h", "4294967295d"] {
+            assert_eq!(hours(bad).unwrap_err().status(), 422, "{bad}");
+        }
+        assert_eq!(groupings("model, tag").unwrap(), [Grouping::Model, Grouping::Tag]);
+        assert!(groupings("model,colour").is_err());
+    }
+}
