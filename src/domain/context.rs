@@ -39,6 +39,18 @@ pub enum ContextError {
         /// The schema of the vector.
         schema: FeatureSchema,
     },
+    /// Features are standardised; one of this size is a mistake that would drown all others.
+    #[error(
+        "feature {position} of schema {schema} lies beyond {limit} either way: features must be standardised"
+    )]
+    TooLarge {
+        /// Index in the vector.
+        position: usize,
+        /// The schema of the vector.
+        schema: FeatureSchema,
+        /// What it must not exceed.
+        limit: u32,
+    },
     /// A policy was given a context of another schema.
     #[error("context has schema {found}, the policy wants {wanted}")]
     WrongSchema {

@@ -122,6 +122,8 @@ pub struct Actor {
     status: LearningStatus,
     /// The last event at which a checkpoint was tried; after a failure the next try is as many events later.
     tried: Seq,
+    /// Alarms that have been written to the log of the process.
+    told_alarms: u64,
     /// When the oldest event that is not published was folded in.
     unpublished_since: Option<Instant>,
 }
@@ -151,12 +153,14 @@ impl Actor {
             shared: shared.clone(),
             status,
             tried: seq,
+            told_alarms: u64::MAX,
             unpublished_since: None,
         };
         let committed = store.committed();
         let end = *committed.borrow();
         actor.catch_up(end)?;
         actor.publish();
+        actor.told_alarms = shared.policy.load().alarms_raised();
         let (stop, stopping) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name("learner".into())
@@ -260,12 +264,36 @@ impl Actor {
         let seq = self.status.applied;
         match catch_unwind(AssertUnwindSafe(|| self.learner.freeze(version(seq)))) {
             Ok(policy) => {
+                self.tell_alarms(&*policy);
                 self.shared.policy.store(Arc::new(policy));
                 self.status.published = seq;
                 self.show();
             }
             Err(panic) => self.fall_ill(seq, &panic_text(panic.as_ref())),
         }
+    }
+
+    /// Those of the log that was folded at start were told when they were raised.
+    fn tell_alarms(&mut self, policy: &dyn Policy) {
+        if policy.alarms_raised() <= self.told_alarms {
+            return;
+        }
+        for alarm in policy.checkup().into_iter().flat_map(|c| c.alarms) {
+            if alarm.number > self.told_alarms {
+                let (arm, change) = (alarm.arm.as_ref().map_or("-", |arm| arm.as_str()), &alarm.change);
+                tracing::warn!(
+                    number = alarm.number,
+                    arm,
+                    signal = alarm.signal.as_str(),
+                    direction = ?change.direction,
+                    before = change.before,
+                    after = change.after,
+                    observations = change.since,
+                    "drift: this is no longer what it was"
+                );
+            }
+        }
+        self.told_alarms = policy.alarms_raised();
     }
 
     fn save(&mut self) -> Result<(), StoreError> {

@@ -91,6 +91,14 @@ impl Cholesky {
         Some(Self { order: d, lower })
     }
 
+    /// The ratio of the largest to the smallest squared pivot: a lower bound of the matrix's condition number, and cheap. Solutions
+    /// lose about as many digits as it has.
+    pub fn condition(&self) -> f64 {
+        let pivots = (0..self.order).map(|i| self.lower[packed_len(i + 1) - 1]);
+        let (least, most) = pivots.fold((f64::INFINITY, 0.0f64), |(l, m), p| (l.min(p), m.max(p)));
+        if self.order == 0 { 1.0 } else { (most / least).powi(2) }
+    }
+
     /// `L y = b`, in place; shape `[d]`.
     pub fn solve_lower(&self, b: &mut [f64]) {
         let mut at = 0;

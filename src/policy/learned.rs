@@ -1,13 +1,16 @@
 //! The learned policy: heads per arm, utility, exploration; and the state that is folded from the log.
 
+mod checkup;
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+pub use checkup::{ArmReport, Checkup, WatchReport};
 pub use state::{LearnedState, Settings, StateError};
 
 use super::Typical;
+use super::drift::{Alarm, TrafficWatch};
 use super::explore::{Stakes, gamma, square_cb};
 use super::heads::{ArmState, Call};
 use super::utility::{Reference, Scale, within_bounds};
@@ -20,6 +23,9 @@ use crate::domain::{
 /// A default that answers faster counts as this fast: below it nobody waits, and noise would pass for a preference.
 const LEAST_REFERENCE_MS: f64 = 100.0;
 
+/// Features are standardised: none is beyond this but by mistake.
+const MOST_FEATURE: f32 = 1000.0;
+
 /// A snapshot of the learner; immutable, shared by requests.
 #[derive(Debug, Clone)]
 pub struct LearnedPolicy {
@@ -31,6 +37,9 @@ pub struct LearnedPolicy {
     pull: Vec<f64>,
     /// Reports on any arm so far.
     heard: u64,
+    alarms: Arc<VecDeque<Alarm>>,
+    raised: u64,
+    traffic: Arc<TrafficWatch>,
     unknown: Arc<ArmState>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
@@ -58,7 +67,7 @@ impl LearnedPolicy {
         let mut scratch = Vec::with_capacity(self.dim);
         let mut estimates: Vec<ArmEstimate> =
             ask.arms.iter().map(|arm| self.state_of(&arm.id).estimate(arm, &call, &mut scratch)).collect();
-        take_off_what_is_cached(ask, &mut estimates);
+        self.take_off_what_is_cached(ask, &mut estimates);
         let scale = self.scale(ask, &estimates).dearer(ask.multiplier.likelier());
         for (utility, estimate) in scale.utilities(&estimates).into_iter().zip(&mut estimates) {
             estimate.utility = utility;
@@ -69,6 +78,18 @@ impl LearnedPolicy {
     fn features(&self, context: &Context) -> Result<Vec<f64>, ContextError> {
         check_context(context, &self.schema, self.dim)?;
         Ok(context.features().iter().map(|x| f64::from(*x)).collect())
+    }
+
+    /// The arm that a conversation is on costs less for what its provider has cached; so its lost cache is the price of a switch.
+    /// The estimate knows of the usual share already.
+    fn take_off_what_is_cached(&self, ask: &Ask<'_>, estimates: &mut [ArmEstimate]) {
+        let Some(cached) = ask.cached else { return };
+        let input = f64::from(ask.input_tokens);
+        for (arm, estimate) in ask.arms.iter().zip(estimates).filter(|(arm, _)| arm.id == *cached.arm) {
+            let usual = self.state_of(&arm.id).cost().cached_share() * input;
+            let tokens = (f64::from(cached.tokens).min(input) - usual).max(0.0);
+            estimate.cost_usd = (estimate.cost_usd - arm.price.cache_saving_usd(tokens)).max(0.0);
+        }
     }
 
     /// What the caller's preference makes of an estimate, before a budget's price.
@@ -92,6 +113,11 @@ impl LearnedPolicy {
         self.state_of(arm).quality().reports()
     }
 
+    /// Those of them that still count, after forgetting and alarms; what is little known, or doubted, is explored more.
+    fn evidence(&self, arm: &ArmId) -> u64 {
+        self.state_of(arm).quality().ridge().evidence().round() as u64
+    }
+
     /// Over all eligible arms, and the index of the best at the likelier price of a dollar. Where a budget has two prices the two
     /// distributions are mixed by their shares.
     fn distribution(
@@ -101,7 +127,7 @@ impl LearnedPolicy {
     ) -> Result<(ArmDistribution, usize, Vec<Bound>), DistributionError> {
         let (drawable, relaxed) = within_bounds(estimates, ask.constraints);
         let costs_usd: Vec<f64> = drawable.iter().map(|i| estimates[*i].cost_usd).collect();
-        let gamma_of = |i: &usize| gamma(self.gamma, self.quality_feedbacks(&estimates[*i].arm));
+        let gamma_of = |i: &usize| gamma(self.gamma, self.evidence(&estimates[*i].arm));
         let gammas: Vec<f64> = drawable.iter().map(gamma_of).collect();
         let reference_usd = self.reference(ask, estimates).cost_usd;
         let own = self.scale(ask, estimates);
@@ -142,21 +168,20 @@ impl Policy for LearnedPolicy {
         Some(Typical { cost_usd, latency_ms: state.typical_latency_ms(at) })
     }
 
+    fn checkup(&self) -> Option<Checkup> {
+        Some(self.report())
+    }
+
+    fn alarms_raised(&self) -> u64 {
+        self.raised
+    }
+
     fn propose(&self, ask: &Ask<'_>) -> Result<Proposal, PolicyError> {
         let mut estimates = self.estimates(ask)?;
         let (distribution, best, relaxed) = self.distribution(ask, &estimates)?;
         let greedy = estimates[best].arm.clone();
         estimates.sort_by(|a, b| b.utility.total_cmp(&a.utility).then_with(|| a.arm.cmp(&b.arm)));
         Ok(Proposal { distribution, greedy, estimates, relaxed })
-    }
-}
-
-/// The arm that a conversation is on costs less for what its provider has cached; so its lost cache is the price of a switch.
-fn take_off_what_is_cached(ask: &Ask<'_>, estimates: &mut [ArmEstimate]) {
-    let Some(cached) = ask.cached else { return };
-    let tokens = f64::from(cached.tokens.min(ask.input_tokens));
-    for (arm, estimate) in ask.arms.iter().zip(estimates).filter(|(arm, _)| arm.id == *cached.arm) {
-        estimate.cost_usd = (estimate.cost_usd - arm.price.cache_saving_usd(tokens)).max(0.0);
     }
 }
 
@@ -170,7 +195,12 @@ fn check_context(context: &Context, schema: &FeatureSchema, dim: usize) -> Resul
         let named = |d: usize| FeatureSchema::new(format!("{schema} of {d} features"));
         return Err(ContextError::WrongSchema { wanted: named(dim), found: named(found) });
     }
-    Ok(())
+    match context.features().iter().position(|x| x.is_nan() || x.abs() > MOST_FEATURE) {
+        Some(position) => {
+            Err(ContextError::TooLarge { position, schema: schema.clone(), limit: MOST_FEATURE as u32 })
+        }
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

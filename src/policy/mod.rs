@@ -8,6 +8,7 @@
 //! [`Policy`] that requests read. The same observations in the same order give the same bits.
 
 pub mod budget;
+pub mod drift;
 pub mod explore;
 #[cfg(test)]
 mod fixtures;
@@ -18,7 +19,7 @@ pub mod utility;
 
 use std::sync::Arc;
 
-pub use learned::{LearnedPolicy, LearnedState, Settings, StateError};
+pub use learned::{ArmReport, Checkup, LearnedPolicy, LearnedState, Settings, StateError};
 pub use simple::SimplePolicy;
 
 use crate::domain::{
@@ -140,6 +141,16 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
     /// What a typical call of `arm` comes to, without a look at the prompt; `None` when the policy keeps no account of arms.
     fn typical(&self, _arm: &Arm, _input_tokens: u32, _at: UnixMs) -> Option<Typical> {
         None
+    }
+
+    /// How the learner behind it is; `None` when there is none.
+    fn checkup(&self) -> Option<Checkup> {
+        None
+    }
+
+    /// How many alarms that learner has raised since the log began.
+    fn alarms_raised(&self) -> u64 {
+        0
     }
 
     /// The distribution for this ask.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::choose::{Exclusions, exclusions, ranking};
 use super::{Caller, RankedArm, Service, ServiceError};
 use crate::domain::{Completed, Decision, Feedback, FeedbackRef, Seq};
+use crate::policy::Checkup;
 use crate::routing::{Explanation, explain};
 
 /// The full explanation of one decision.
@@ -58,6 +59,26 @@ impl Service {
             return Err(ServiceError::UnknownDecision(id.chars().take(120).collect()));
         };
         Ok(view(record.decision, record.completed, record.feedback))
+    }
+
+    /// How the learner is: what is watched, and what was noticed.
+    pub fn checkup(&self) -> Option<Checkup> {
+        self.learning.policy().checkup()
+    }
+
+    /// Brings the metrics up to date with [`Self::checkup`].
+    pub fn show_drift(&self) {
+        let Some(checkup) = self.checkup() else { return };
+        let metrics = &self.metrics;
+        for arm in &checkup.arms {
+            metrics.condition(&arm.arm, arm.condition);
+            for watch in arm.watches.iter().map(|w| &w.watch) {
+                metrics.drift(Some(&arm.arm), watch.signal.as_str(), watch.statistic / watch.threshold);
+            }
+        }
+        let traffic = &checkup.traffic.watch;
+        metrics.drift(None, traffic.signal.as_str(), traffic.statistic / traffic.threshold);
+        metrics.drift_alarms(checkup.raised);
     }
 
     /// How the service is.

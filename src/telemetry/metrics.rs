@@ -48,6 +48,12 @@ struct ArmLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignalLabels {
+    arm: String,
+    signal: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AttemptLabels {
     arm: String,
     end: &'static str,
@@ -169,6 +175,9 @@ pub struct Metrics {
     applied_seq: Gauge,
     learner_lag: Gauge,
     set_aside: Counter,
+    drift: Family<SignalLabels, Gauge<f64, AtomicU64>>,
+    drift_alarms: Counter,
+    condition: Family<ArmLabel, Gauge<f64, AtomicU64>>,
 }
 
 impl Metrics {
@@ -196,6 +205,9 @@ impl Metrics {
             applied_seq: Gauge::default(),
             learner_lag: Gauge::default(),
             set_aside: Counter::default(),
+            drift: Family::default(),
+            drift_alarms: Counter::default(),
+            condition: Family::default(),
         };
         metrics.register_requests();
         metrics.register_upstream();
@@ -241,6 +253,11 @@ impl Metrics {
             self.learner_lag.clone(),
         );
         r.register("learner_set_aside_events", "Events that it could not use", self.set_aside.clone());
+        let help = "How far a signal has moved, as a share of what raises an alarm";
+        r.register("drift", help, self.drift.clone());
+        r.register("drift_alarms", "Alarms since the log began", self.drift_alarms.clone());
+        let help = "Condition of the quality regression";
+        r.register("learner_condition", help, self.condition.clone());
     }
 
     fn route(&self, name: Option<&str>) -> String {
@@ -325,6 +342,22 @@ impl Metrics {
         self.applied_seq.set(i64::try_from(applied.0).unwrap_or(i64::MAX));
         self.learner_lag.set(i64::try_from(committed.0.saturating_sub(applied.0)).unwrap_or(i64::MAX));
         self.set_aside.inner().fetch_max(set_aside_total, Ordering::Relaxed);
+    }
+
+    /// How far a signal of an arm (`None`: of the traffic) has moved, as a share of what raises an alarm.
+    pub fn drift(&self, arm: Option<&ArmId>, signal: &'static str, share: f64) {
+        let arm = arm.map_or_else(|| NONE.to_owned(), |arm| self.arm(arm));
+        self.drift.get_or_create(&SignalLabels { arm, signal }).set(share);
+    }
+
+    /// Alarms since the log began.
+    pub fn drift_alarms(&self, total: u64) {
+        self.drift_alarms.inner().fetch_max(total, Ordering::Relaxed);
+    }
+
+    /// The condition of an arm's quality regression.
+    pub fn condition(&self, arm: &ArmId, condition: f64) {
+        self.condition.get_or_create(&ArmLabel { arm: self.arm(arm) }).set(condition);
     }
 
     /// All metrics in the OpenMetrics text format.

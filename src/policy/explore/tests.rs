@@ -139,3 +139,21 @@ fn the_uniform_number_depends_on_id_and_salt_alone() {
     assert_ne!(uniform(id, b"x"), uniform(id, b"y"));
     assert!((0.0..1.0).contains(&uniform(id, b"")));
 }
+
+#[test]
+fn a_million_draws_come_as_often_as_their_propensities_say() {
+    let p = vec![0.6, 0.25, 0.1, 0.045, 0.005];
+    let arms: Vec<ArmId> = ["a", "b", "c", "d", "e"].map(ArmId::from).to_vec();
+    let distribution = ArmDistribution::new(arms.clone(), p.clone()).unwrap();
+    let mut counts = [0u32; 5];
+    for n in 0..1_000_000u128 {
+        let drawn = draw(&distribution, uniform(DecisionId::from_uuid(Uuid::from_u128(n)), b"salt"));
+        let k = arms.iter().position(|arm| *arm == drawn.arm).unwrap();
+        assert_eq!(drawn.propensity, p[k]);
+        counts[k] += 1;
+    }
+    let chi_square: f64 =
+        counts.iter().zip(&p).map(|(n, p)| (f64::from(*n) - 1e6 * p).powi(2) / (1e6 * p)).sum();
+    // The 99.9 % point with four degrees of freedom.
+    assert!(chi_square < 18.47, "{chi_square}: {counts:?}");
+}

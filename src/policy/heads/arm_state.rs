@@ -6,15 +6,22 @@ use super::{
     Bill, CostHead, FailureHead, HeadSettings, LatencyHead, LengthHead, QualityHead, Report, TYPICAL_TOKENS,
     Timing, tokens_bought,
 };
-use crate::domain::{Arm, ArmEstimate, UnixMs};
+use crate::domain::{AnswerKind, Arm, ArmEstimate, UnixMs};
 use crate::math::cholesky::NotPositive;
 use crate::math::ewma::CountedMean;
+use crate::policy::drift::{ArmDrift, Change, Signal};
 
 /// The typical call looks back about this many calls: `1 - 1 / 1000`.
 const TYPICAL_DECAY: f64 = 0.999;
 
 /// The typical call starts as if this many had been seen.
 const TYPICAL_GUESS_WEIGHT: f64 = 5.0;
+
+/// After an alarm on quality all earlier reports count for at most so many (POLICY 3).
+const EVIDENCE_AFTER_ALARM: f64 = 50.0;
+
+/// What was noticed while an observation was folded in.
+pub type Changes = Vec<(Signal, Change)>;
 
 /// A call that ended with an answer, checked.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +34,8 @@ pub struct Answer<'a> {
     pub output_tokens: Option<u32>,
     /// What it cost.
     pub bill: Option<Bill>,
+    /// Whether it was an answer at all.
+    pub kind: Option<AnswerKind>,
     /// To the first content, milliseconds; finite and not negative.
     pub first_token_ms: Option<f64>,
     /// To the end, milliseconds; finite and not negative.
@@ -60,6 +69,7 @@ pub struct ArmState {
     latency: LatencyHead,
     failure: FailureHead,
     cost: CostHead,
+    drift: ArmDrift,
     typical_input: CountedMean,
     typical_output: CountedMean,
 }
@@ -77,17 +87,28 @@ impl ArmState {
             latency: LatencyHead::default(),
             failure: FailureHead::default(),
             cost: CostHead::default(),
+            drift: ArmDrift::default(),
             typical_input: typical,
             typical_output: typical,
         })
     }
 
-    /// Folds a quality report in; `heard` counts the reports on any arm, this one included.
+    /// Folds a quality report in; `heard` counts the reports on any arm, this one included. Once an alarm says that the arm has
+    /// changed, what was heard before counts for little, and the arm is explored like one that little is known of.
     ///
     /// # Errors
     /// When the sums would break; nothing has changed then.
-    pub fn rated(&mut self, report: &Report<'_>, heard: u64) -> Result<(), NotPositive> {
-        self.quality.observe(report, heard)
+    pub fn rated(&mut self, report: &Report<'_>, heard: u64) -> Result<Changes, NotPositive> {
+        let (expected, sd) = self.quality.expected(report, &mut Vec::new());
+        self.quality.observe(report, heard)?;
+        if report.replaces.is_some() {
+            return Ok(Vec::new());
+        }
+        let change = self.drift.rated(expected, report.value, sd);
+        if change.is_some() {
+            self.quality.doubt(EVIDENCE_AFTER_ALARM);
+        }
+        Ok(change.map(|change| (Signal::Quality, change)).into_iter().collect())
     }
 
     /// Folds an answered call in. Tokens that nobody counted are taken from the bill; of a call without either only the times
@@ -95,14 +116,16 @@ impl ArmState {
     ///
     /// # Errors
     /// When the sums would break; nothing has changed then.
-    pub fn answered(&mut self, answer: &Answer<'_>) -> Result<(), NotPositive> {
+    pub fn answered(&mut self, answer: &Answer<'_>) -> Result<Changes, NotPositive> {
         let bought = || answer.bill.as_ref().and_then(tokens_bought);
         let tokens = answer.output_tokens.map(f64::from).or_else(bought);
         let expected =
             answer.x.map_or_else(|| self.typical_output.mean(), |x| self.length.expected_tokens(x));
+        let usual = answer.x.map(|x| (self.length.median(x), self.length.sigma()));
         if let (Some(x), Some(tokens)) = (answer.x, tokens) {
             self.length.observe(x, tokens)?;
         }
+        let changes = self.watch(answer, tokens, usual);
         if let (Some(bill), Some(tokens)) = (&answer.bill, tokens) {
             self.cost.observe(bill, tokens);
         }
@@ -118,12 +141,30 @@ impl ArmState {
         };
         self.latency.observe(&timing, answer.at);
         self.failure.answered(answer.at);
-        Ok(())
+        Ok(changes)
+    }
+
+    /// `usual` is the median of the tokens and the spread of their logarithm, as expected.
+    fn watch(&mut self, answer: &Answer<'_>, tokens: Option<f64>, usual: Option<(f64, f64)>) -> Changes {
+        let cost = usual.zip(tokens).and_then(|((median, sd), tokens)| self.drift.spent(median, tokens, sd));
+        let latency = answer.total_ms.zip(tokens).and_then(|(ms, tokens)| {
+            let (usual_ms, sd) = self.latency.usual(tokens, answer.at);
+            self.drift.timed(usual_ms, ms, sd)
+        });
+        let refusal = answer.kind.and_then(|kind| self.drift.answered(kind != AnswerKind::Full));
+        let found = [
+            (Signal::Cost, cost),
+            (Signal::Latency, latency),
+            (Signal::Failure, self.drift.ended(false)),
+            (Signal::Refusal, refusal),
+        ];
+        found.into_iter().filter_map(|(signal, change)| Some((signal, change?))).collect()
     }
 
     /// Folds a failed call in.
-    pub fn failed(&mut self, at: UnixMs) {
+    pub fn failed(&mut self, at: UnixMs) -> Changes {
         self.failure.failed(at);
+        self.drift.ended(true).map(|change| (Signal::Failure, change)).into_iter().collect()
     }
 
     /// What to expect of `arm`; the utility is left at 0. `scratch` is overwritten.
@@ -153,6 +194,11 @@ impl ArmState {
     /// Median latency of its typical call, milliseconds.
     pub fn typical_latency_ms(&self, at: UnixMs) -> f64 {
         self.latency.estimate(self.typical_output.mean(), at).p50
+    }
+
+    /// The arm's watches, to look at.
+    pub fn drift(&self) -> &ArmDrift {
+        &self.drift
     }
 
     /// How the arm's bills relate to its price, to look at.

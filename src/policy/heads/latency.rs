@@ -35,6 +35,9 @@ const ALL_AT_ONCE: f64 = 0.95;
 /// At least this share of a call went into the tokens after the first.
 const LEAST_TOKEN_SHARE: f64 = 0.1;
 
+/// Nobody is as regular as a clock.
+const LEAST_USUAL_SD: f64 = 0.1;
+
 /// What was timed on one call, checked: finite and not negative.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Timing {
@@ -68,16 +71,24 @@ impl LogTracker {
 
     /// Mean and standard deviation of the logarithm.
     fn at(&self, at: UnixMs) -> (f64, f64) {
-        let shrink = |moments: &TimedMoments, (mean, variance): (f64, f64), weight: f64| {
-            let own = moments.weight(at.0);
-            let share = own / (own + weight);
-            let blend = |mine: f64, other: f64| share * mine + (1.0 - share) * other;
-            (blend(moments.mean(), mean), blend(moments.variance(), variance))
-        };
-        let slow = shrink(&self.slow, (self.guess, GUESS_VARIANCE), GUESS_WEIGHT);
-        let (mean, variance) = shrink(&self.fast, slow, SLOW_WEIGHT);
+        let slow = shrunk(&self.slow, (self.guess, GUESS_VARIANCE), GUESS_WEIGHT, at);
+        let (mean, variance) = shrunk(&self.fast, slow, SLOW_WEIGHT, at);
         (mean, variance.sqrt())
     }
+
+    /// The same over the last day or so.
+    fn usual(&self, at: UnixMs) -> (f64, f64) {
+        let (mean, variance) = shrunk(&self.slow, (self.guess, GUESS_VARIANCE), GUESS_WEIGHT, at);
+        (mean, variance.sqrt())
+    }
+}
+
+/// Mean and variance, pulled to `(mean, variance)` as if that had been seen `weight` times.
+fn shrunk(moments: &TimedMoments, (mean, variance): (f64, f64), weight: f64, at: UnixMs) -> (f64, f64) {
+    let own = moments.weight(at.0);
+    let share = own / (own + weight);
+    let blend = |mine: f64, other: f64| share * mine + (1.0 - share) * other;
+    (blend(moments.mean(), mean), blend(moments.variance(), variance))
 }
 
 /// Time to the first token and time per token.
@@ -115,6 +126,15 @@ impl LatencyHead {
         let factor = total_ms / (first + tokens * each);
         self.first_token.observe(first * factor, at);
         self.per_token.observe(each * factor, at);
+    }
+
+    /// What a call of `output_tokens` tokens takes by the last day's experience, milliseconds, and the standard deviation of its
+    /// logarithm.
+    pub fn usual(&self, output_tokens: f64, at: UnixMs) -> (f64, f64) {
+        let ((first, first_sd), (each, each_sd)) = (self.first_token.usual(at), self.per_token.usual(at));
+        let (first, rest) = (first.exp(), output_tokens * each.exp());
+        let sd = (first * first_sd + rest * each_sd) / (first + rest);
+        (first + rest, sd.max(LEAST_USUAL_SD))
     }
 
     /// Time to the last of `output_tokens` tokens. The 95th percentile takes both parts to be late together.

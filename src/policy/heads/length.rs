@@ -50,7 +50,13 @@ impl LengthHead {
         Ok(())
     }
 
-    fn median(&self, x: &[f64]) -> f64 {
+    /// Spread of the logarithm around its expectation.
+    pub fn sigma(&self) -> f64 {
+        self.ridge.sigma()
+    }
+
+    /// Median of the output tokens on the prompt `x`.
+    pub fn median(&self, x: &[f64]) -> f64 {
         self.ridge.mean(x).clamp(*LOG_TOKENS.start(), *LOG_TOKENS.end()).exp()
     }
 

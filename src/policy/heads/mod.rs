@@ -14,7 +14,7 @@ mod offset;
 mod quality;
 mod ridge;
 
-pub use arm_state::{Answer, ArmState, Call};
+pub use arm_state::{Answer, ArmState, Call, Changes};
 pub use cost::{CostHead, tokens_bought};
 pub use failure::FailureHead;
 pub use latency::{LatencyHead, Timing};

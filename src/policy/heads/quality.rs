@@ -71,6 +71,20 @@ impl QualityHead {
         self.offset.at(heard)
     }
 
+    /// What was expected of a report, and the standard deviation of such a report around it. `scratch` is overwritten.
+    pub fn expected(&self, report: &Report<'_>, scratch: &mut Vec<f64>) -> (f64, f64) {
+        let sd = self.ridge.spread(report.x, report.weight, scratch);
+        (self.ridge.mean(report.x).clamp(0.0, 1.0), sd)
+    }
+
+    /// Lets the reports so far count for `most` at the most: the arm is no longer what they say. Should the sums not allow it,
+    /// they stay.
+    pub fn doubt(&mut self, most: f64) {
+        if self.ridge.doubt(most).is_ok() {
+            self.offset.refresh(self.ridge.theta(), self.ridge.sigma());
+        }
+    }
+
     /// Reports received, revisions not counted.
     pub fn reports(&self) -> u64 {
         self.reports

@@ -183,6 +183,9 @@ pub fn common_slopes<'a>(
     Ok(slopes)
 }
 
+/// Occasions of doubt that are remembered apart.
+const MOST_DOUBTS: usize = 16;
+
 /// The regression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ridge {
@@ -190,6 +193,8 @@ pub struct Ridge {
     decay: f64,
     clock: u64,
     sums: Sums,
+    /// Clocks at which everything before was faded, and by how much; oldest first.
+    doubts: Vec<(u64, f64)>,
     #[serde(skip)]
     fit: Fit,
 }
@@ -202,7 +207,7 @@ impl Ridge {
     pub fn new(prior: RidgePrior, decay: f64) -> Result<Self, NotPositive> {
         let dim = prior.mean.len();
         let sums = Sums { xx: vec![0.0; packed_len(dim)], xy: vec![0.0; dim], yy: 0.0, count: 0.0 };
-        let mut ridge = Self { prior, decay, clock: 0, sums, fit: Fit::default() };
+        let mut ridge = Self { prior, decay, clock: 0, sums, doubts: Vec::new(), fit: Fit::default() };
         ridge.restore(dim)?;
         Ok(ridge)
     }
@@ -214,7 +219,8 @@ impl Ridge {
     pub fn restore(&mut self, dim: usize) -> Result<(), NotPositive> {
         let sums_fit = self.sums.xx.len() == packed_len(dim) && self.sums.xy.len() == dim;
         let decay_fits = self.decay > 0.0 && self.decay <= 1.0;
-        if !(sums_fit && decay_fits && self.prior.is_sound(dim)) {
+        let doubts_fit = self.doubts.iter().all(|(_, by)| *by > 0.0 && *by <= 1.0);
+        if !(sums_fit && decay_fits && doubts_fit && self.prior.is_sound(dim)) {
             return Err(NotPositive { order: dim });
         }
         self.fit = self.sums.fit(&self.prior)?;
@@ -231,7 +237,8 @@ impl Ridge {
         if clock > self.clock {
             sums.fade(self.kept(clock - self.clock));
         }
-        let kept = self.kept(clock - sample.tick);
+        let doubted = self.doubts.iter().filter(|(tick, _)| *tick >= sample.tick).map(|(_, by)| by);
+        let kept = self.kept(clock - sample.tick) * doubted.product::<f64>();
         let (old_y, old_w) = sample.replaces.unwrap_or((0.0, 0.0));
         let (y, w) = (sample.y, sample.weight);
         let (wy, wyy) = (w * y - old_w * old_y, w * y * y - old_w * old_y * old_y);
@@ -242,6 +249,28 @@ impl Ridge {
         self.fit = sums.fit(&self.prior)?;
         self.sums = sums;
         self.clock = clock;
+        Ok(())
+    }
+
+    /// Lets all samples so far count for `most` at the most. Later corrections of them are weighed alike.
+    ///
+    /// # Errors
+    /// When the sums would no longer be positive definite; nothing has changed then.
+    pub fn doubt(&mut self, most: f64) -> Result<(), NotPositive> {
+        if self.sums.count <= most {
+            return Ok(());
+        }
+        let by = most / self.sums.count;
+        let mut sums = self.sums.clone();
+        sums.fade(by);
+        self.fit = sums.fit(&self.prior)?;
+        self.sums = sums;
+        self.doubts.push((self.clock, by));
+        if self.doubts.len() > MOST_DOUBTS {
+            // The oldest two become one; corrections of samples between them are weighed a little too low.
+            let (_, first) = self.doubts.remove(0);
+            self.doubts[0].1 *= first;
+        }
         Ok(())
     }
 
@@ -268,6 +297,23 @@ impl Ridge {
         self.fit.factor.solve_upper(scratch);
         let shift = self.fit.prior_noise * dot(pull, scratch);
         Estimate { mean: self.mean(x) + shift, sd: self.fit.sigma * form.sqrt() }
+    }
+
+    /// Standard deviation of a value of `weight` around the expectation at `x`, shape `[d]`, the doubt about the expectation
+    /// included. `scratch` is overwritten.
+    pub fn spread(&self, x: &[f64], weight: f64, scratch: &mut Vec<f64>) -> f64 {
+        let form = self.fit.factor.inverse_quadratic(x, scratch);
+        self.fit.sigma * (1.0 / weight + form).sqrt()
+    }
+
+    /// Samples so far, faded.
+    pub fn evidence(&self) -> f64 {
+        self.sums.count
+    }
+
+    /// See [`Cholesky::condition`].
+    pub fn condition(&self) -> f64 {
+        self.fit.factor.condition()
     }
 
     /// The coefficients, shape `[d]`.

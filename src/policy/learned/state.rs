@@ -1,6 +1,6 @@
 //! The learner's state: a fold over observations, and its bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use super::{LearnedPolicy, check_context};
 use crate::domain::{ArmId, Context, FeatureSchema, PolicyVersion, UnixMs};
 use crate::math::cholesky::NotPositive;
-use crate::policy::heads::{Answer, ArmState, FlatPrior, HeadSettings, Report, common_slopes};
+use crate::policy::drift::{Alarm, REMEMBERED, Signal, TrafficWatch};
+use crate::policy::heads::{Answer, ArmState, Changes, FlatPrior, HeadSettings, Report, common_slopes};
 use crate::policy::{LearnError, Learner, Observation, Policy};
 
 /// First bytes of a stored state; the last is the version of the form.
@@ -78,6 +79,11 @@ pub struct LearnedState {
     unknown: Arc<ArmState>,
     /// Reports on any arm, revisions not counted.
     heard: u64,
+    /// The latest time told.
+    now: UnixMs,
+    alarms: Arc<VecDeque<Alarm>>,
+    raised: u64,
+    traffic: Arc<TrafficWatch>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
 
@@ -87,6 +93,10 @@ struct Stored {
     dim: u64,
     settings: Settings,
     heard: u64,
+    now: UnixMs,
+    alarms: Arc<VecDeque<Alarm>>,
+    raised: u64,
+    traffic: Arc<TrafficWatch>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
 
@@ -111,7 +121,18 @@ impl LearnedState {
             return Err(StateError::Settings { dim });
         }
         let unknown = ArmState::new(dim, &settings.heads).map_err(|_| StateError::Settings { dim })?;
-        Ok(Self { schema, dim, settings, unknown: Arc::new(unknown), heard: 0, arms: BTreeMap::new() })
+        Ok(Self {
+            schema,
+            dim,
+            settings,
+            unknown: Arc::new(unknown),
+            heard: 0,
+            now: UnixMs(0),
+            alarms: Arc::default(),
+            raised: 0,
+            traffic: Arc::new(TrafficWatch::new(dim)),
+            arms: BTreeMap::new(),
+        })
     }
 
     /// Reads what [`Learner::to_bytes`] wrote.
@@ -128,7 +149,11 @@ impl LearnedState {
         let stored: Stored = postcard::from_bytes(body).map_err(StateError::Decode)?;
         let dim = usize::try_from(stored.dim).unwrap_or(usize::MAX);
         let mut state = Self::with_settings(stored.schema, dim, stored.settings)?;
-        state.heard = stored.heard;
+        if !stored.traffic.is_sound(dim) || stored.alarms.len() > REMEMBERED {
+            return Err(StateError::Settings { dim });
+        }
+        (state.heard, state.now, state.raised) = (stored.heard, stored.now, stored.raised);
+        (state.alarms, state.traffic) = (stored.alarms, stored.traffic);
         for (arm, mut heads) in stored.arms {
             Arc::make_mut(&mut heads)
                 .restore(dim)
@@ -167,6 +192,9 @@ impl LearnedState {
             gamma: self.settings.gamma,
             pull: self.pull(),
             heard: self.heard,
+            alarms: Arc::clone(&self.alarms),
+            raised: self.raised,
+            traffic: Arc::clone(&self.traffic),
             unknown: Arc::clone(&self.unknown),
             arms: self.arms.clone(),
         })
@@ -189,18 +217,42 @@ impl LearnedState {
     fn change(
         &mut self,
         arm: &ArmId,
-        change: impl FnOnce(&mut ArmState) -> Result<(), NotPositive>,
+        change: impl FnOnce(&mut ArmState) -> Result<Changes, NotPositive>,
     ) -> Result<(), LearnError> {
         let broken = |_| LearnError::BadNumber { field: "sums", value: f64::NAN };
-        match self.arms.get_mut(arm) {
-            Some(state) => change(Arc::make_mut(state)).map_err(broken),
+        let changes = match self.arms.get_mut(arm) {
+            Some(state) => change(Arc::make_mut(state)).map_err(broken)?,
             None => {
                 let mut state = ArmState::clone(&self.unknown);
-                change(&mut state).map_err(broken)?;
+                let changes = change(&mut state).map_err(broken)?;
                 self.arms.insert(arm.clone(), Arc::new(state));
-                Ok(())
+                changes
             }
+        };
+        self.raise(Some(arm), changes);
+        Ok(())
+    }
+
+    fn raise(&mut self, arm: Option<&ArmId>, changes: Changes) {
+        for (signal, change) in changes {
+            self.raised += 1;
+            let alarms = Arc::make_mut(&mut self.alarms);
+            if alarms.len() == REMEMBERED {
+                alarms.pop_front();
+            }
+            alarms.push_back(Alarm { number: self.raised, at: self.now, arm: arm.cloned(), signal, change });
         }
+    }
+
+    fn asked(&mut self, context: &Context) -> Result<(), LearnError> {
+        let x = self.features(context)?;
+        let change = Arc::make_mut(&mut self.traffic).observe(&x);
+        self.raise(None, change.map(|change| (Signal::Traffic, change)).into_iter().collect());
+        Ok(())
+    }
+
+    fn tell_time(&mut self, at: UnixMs) {
+        self.now.0 = self.now.0.max(at.0);
     }
 
     fn features(&self, context: &Context) -> Result<Vec<f64>, LearnError> {
@@ -248,10 +300,8 @@ impl LearnedState {
     }
 
     fn failed(&mut self, arm: &ArmId, at: UnixMs) -> Result<(), LearnError> {
-        self.change(arm, |state| {
-            state.failed(at);
-            Ok(())
-        })
+        self.tell_time(at);
+        self.change(arm, |state| Ok(state.failed(at)))
     }
 }
 
@@ -271,16 +321,21 @@ impl Learner for LearnedState {
                 input_tokens,
                 output_tokens,
                 bill,
-                kind: _,
+                kind,
                 first_token_ms,
                 total_ms,
                 at,
             } => {
                 let x = None;
-                let answer = Answer { x, input_tokens, output_tokens, bill, first_token_ms, total_ms, at };
+                let answer =
+                    Answer { x, input_tokens, output_tokens, bill, kind, first_token_ms, total_ms, at };
+                self.tell_time(at);
                 self.answered(arm, context, &answer)
             }
-            Observation::Asked { context, .. } => self.features(context).map(drop),
+            Observation::Asked { context, at } => {
+                self.tell_time(at);
+                self.asked(context)
+            }
             Observation::Failed { arm, at } => self.failed(arm, at),
         }
     }
@@ -295,6 +350,10 @@ impl Learner for LearnedState {
             dim: self.dim as u64,
             settings: self.settings,
             heard: self.heard,
+            now: self.now,
+            alarms: Arc::clone(&self.alarms),
+            raised: self.raised,
+            traffic: Arc::clone(&self.traffic),
             arms: self.arms.clone(),
         };
         // Encoding into memory has no way to fail; were there one, the empty body would be refused when it is read.

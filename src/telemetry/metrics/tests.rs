@@ -25,6 +25,9 @@ fn names_and_labels_stay_as_they_are() {
     m.feedback(FeedbackResult::Stored);
     m.store(3, 1);
     m.learner(Seq(8), Seq(10), 2);
+    m.drift(Some(&arm), "quality", 0.5);
+    m.drift_alarms(1);
+    m.condition(&arm, 12.5);
     let text = m.render();
     let shown = |l: &&str| !l.starts_with('#') && !l.contains("_bucket") || l.starts_with("# TYPE");
     let mut lines: Vec<_> = text.lines().filter(shown).collect();
@@ -33,10 +36,13 @@ fn names_and_labels_stay_as_they_are() {
     # TYPE pointsman_attempts counter
     # TYPE pointsman_cost_usd counter
     # TYPE pointsman_decision_seconds histogram
+    # TYPE pointsman_drift gauge
+    # TYPE pointsman_drift_alarms counter
     # TYPE pointsman_embed_seconds histogram
     # TYPE pointsman_feedback counter
     # TYPE pointsman_first_token_seconds histogram
     # TYPE pointsman_learner_applied_seq gauge
+    # TYPE pointsman_learner_condition gauge
     # TYPE pointsman_learner_lag_events gauge
     # TYPE pointsman_learner_set_aside_events counter
     # TYPE pointsman_prompts_read counter
@@ -49,12 +55,15 @@ fn names_and_labels_stay_as_they_are() {
     pointsman_cost_usd_total{arm="a/x"} 0.25
     pointsman_decision_seconds_count 1
     pointsman_decision_seconds_sum 0.000012
+    pointsman_drift_alarms_total 1
+    pointsman_drift{arm="a/x",signal="quality"} 0.5
     pointsman_embed_seconds_count 1
     pointsman_embed_seconds_sum 0.004
     pointsman_feedback_total{result="stored"} 1
     pointsman_first_token_seconds_count{arm="a/x"} 1
     pointsman_first_token_seconds_sum{arm="a/x"} 0.12
     pointsman_learner_applied_seq 8
+    pointsman_learner_condition{arm="a/x"} 12.5
     pointsman_learner_lag_events 2
     pointsman_learner_set_aside_events_total 2
     pointsman_prompts_read_total{embedder="minilm",reason="chosen"} 1
