@@ -17,9 +17,10 @@ const WARM_UP: u64 = 30;
 /// After an alarm the new level is learned over so many, without alarms.
 const HOLD: u32 = 100;
 
-/// How quickly the centre follows, in quiet times and after an alarm.
+/// How quickly the centre follows in quiet times. After an alarm it is the mean of what came since, where the level that raised the
+/// alarm counts for so many.
 const CENTRE_RATE: f64 = 0.001;
-const HELD_CENTRE_RATE: f64 = 0.03;
+const ALARM_WEIGHT: f64 = 20.0;
 
 /// Spread and skewness look back about this many residuals, and start as if so many normal ones had been seen.
 const MOMENT_DECAY: f64 = 0.998;
@@ -76,7 +77,8 @@ impl Side {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ResidualWatch {
     seen: u64,
-    hold: u32,
+    /// Residuals since the last alarm; `None`: there was none.
+    since_alarm: Option<u32>,
     /// Mean residual that is taken for normal.
     centre: f64,
     weight: f64,
@@ -90,7 +92,7 @@ impl Default for ResidualWatch {
     fn default() -> Self {
         Self {
             seen: 0,
-            hold: 0,
+            since_alarm: None,
             centre: 0.0,
             weight: MOMENT_GUESS,
             squares: MOMENT_GUESS,
@@ -111,10 +113,11 @@ impl ResidualWatch {
         self.seen += 1;
         let excess = residual - self.centre;
         let clipped = excess.clamp(-CLIP * jump.sd, CLIP * jump.sd);
-        self.centre += if self.hold > 0 { HELD_CENTRE_RATE } else { CENTRE_RATE } * clipped;
+        let settling = self.since_alarm.map_or(0.0, |n| 1.0 / (ALARM_WEIGHT + f64::from(n)));
+        self.centre += settling.max(CENTRE_RATE) * clipped;
+        self.since_alarm = self.since_alarm.map(|n| n.saturating_add(1));
         let score = self.standard(excess / jump.sd);
-        if self.hold > 0 || self.seen <= WARM_UP {
-            self.hold = self.hold.saturating_sub(1);
+        if self.seen <= WARM_UP || self.since_alarm.is_some_and(|n| n <= HOLD) {
             return None;
         }
         let skew = self.cubes / self.weight;
@@ -128,7 +131,7 @@ impl ResidualWatch {
             (false, false) => return None,
         };
         self.centre += change.after - change.before;
-        (self.up, self.down, self.hold) = (Side::default(), Side::default(), HOLD);
+        (self.up, self.down, self.since_alarm) = (Side::default(), Side::default(), Some(0));
         Some(change)
     }
 

@@ -42,7 +42,9 @@ fn quiet_reports_raise_at_most_one_false_alarm_in_ten_thousand() {
         ("binary .9", false_alarms(binary, 0.9, 0.3, 5)),
         ("binary .97", false_alarms(binary, 0.97, 0.171, 6)),
     ];
-    assert!(counts.iter().all(|(_, n)| *n <= 5), "{counts:?}");
+    // One in ten thousand would be 5 of each and 30 together; a single count may be off by chance.
+    let total: usize = counts.iter().map(|(_, n)| n).sum();
+    assert!(total <= 20 && counts.iter().all(|(_, n)| *n <= 8), "{counts:?}");
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn a_sudden_fall_is_seen_within_25_reports_and_its_end_too() {
     assert!((expect_after(&mut state, 0.74, 1500) - 0.74).abs() < 0.02);
     assert!(expect_after(&mut state, 0.57, 25) < 0.68);
     assert!((expect_after(&mut state, 0.57, 100) - 0.57).abs() < 0.08);
-    assert!(expect_after(&mut state, 0.74, 40) > 0.66);
+    assert!(expect_after(&mut state, 0.74, 100) > 0.66);
 }
 
 #[test]
