@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pointsman::embed::{Embedder, MiniLm, TokenWindow, WeightSource, Windower};
+use pointsman::embed::{Embedder, MiniLm, Student, TokenWindow, WeightSource, Windower};
 
 const TOKENIZER: &[u8] =
     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/all-MiniLM-L6-v2/tokenizer.json"));
@@ -54,5 +54,19 @@ fn tokenise(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, encode, tokenise);
+fn student(c: &mut Criterion) {
+    let student = match Windower::built_in(128).and_then(Student::built_in) {
+        Ok(student) => student,
+        Err(error) => unreachable!("the built-in student loads: {error}"),
+    };
+    let sentence = "The signalman lowers the gates before the express comes through the village. ";
+    let mut group = c.benchmark_group("student");
+    for (name, times) in [("15_tokens", 1), ("30_tokens", 2), ("120_tokens", 8)] {
+        let text = sentence.repeat(times);
+        group.bench_function(name, |b| b.iter(|| student.read(black_box(&text), "")));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, encode, tokenise, student);
 criterion_main!(benches);

@@ -319,6 +319,23 @@ fn the_built_in_student_fits_its_manifest_and_says_about_what_the_teacher_says()
 }
 
 #[test]
+fn a_quick_window_is_the_same_for_short_asks_and_reads_both_ends_of_long_ones() {
+    let windower = windower(128);
+    let ids = |tokenized: Tokenized| tokenized.window.ids;
+    let short = "Which gauge has this track?";
+    let both = [windower.window(short, "A model."), windower.quick_window(short, "A model.")];
+    let [full, quick] = both.map(|w| ids(w.unwrap()));
+    assert_eq!(full, quick);
+    let long = long_request(400, None);
+    let (full, quick) = (windower.window(&long, "").unwrap(), windower.quick_window(&long, "").unwrap());
+    let (a, b) = (full.cut.unwrap().total_tokens, quick.cut.unwrap().total_tokens);
+    assert!(a.abs_diff(b) < a / 5, "{a} {b}");
+    let (full, quick) = (ids(full), ids(quick));
+    assert_eq!(full.len(), quick.len());
+    assert_eq!((&full[..40], &full[full.len() - 20..]), (&quick[..40], &quick[quick.len() - 20..]));
+}
+
+#[test]
 fn a_student_whose_table_was_changed_is_refused() {
     let manifest = include_bytes!("../../models/student/manifest.json");
     let mut table = include_bytes!("../../models/student/table.bin").to_vec();

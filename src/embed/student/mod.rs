@@ -80,7 +80,7 @@ pub struct Glance {
     pub cut: Option<Cut>,
 }
 
-/// The student, ready to read. Costs about 0.1 ms a text: it may run where it is asked.
+/// The student, ready to read. Costs 0.05 to 0.2 ms a text, of a very long one below a millisecond: it may run where it is asked.
 pub struct Student {
     table: Table,
     windower: Windower,
@@ -126,7 +126,7 @@ impl Student {
     /// # Errors
     /// When the tokenizer refuses the text.
     pub fn read(&self, ask: &str, context: &str) -> Result<Glance, EmbedError> {
-        let tokenized = self.windower.window(ask, context)?;
+        let tokenized = self.windower.quick_window(ask, context)?;
         Ok(Glance { components: self.components(&tokenized.window), cut: tokenized.cut })
     }
 
