@@ -67,7 +67,7 @@ impl LearnedPolicy {
         let mut scratch = Vec::with_capacity(self.dim);
         let mut estimates: Vec<ArmEstimate> =
             ask.arms.iter().map(|arm| self.state_of(&arm.id).estimate(arm, &call, &mut scratch)).collect();
-        self.take_off_what_is_cached(ask, &mut estimates);
+        self.price_the_cache(ask, &mut estimates);
         let scale = self.scale(ask, &estimates).dearer(ask.multiplier.likelier());
         for (utility, estimate) in scale.utilities(&estimates).into_iter().zip(&mut estimates) {
             estimate.utility = utility;
@@ -75,21 +75,22 @@ impl LearnedPolicy {
         Ok(estimates)
     }
 
+    /// The arm that a conversation is on costs less for what its provider has of it in its cache, and the others have nothing of
+    /// it: so the lost cache is the price of a switch. An arm's estimate holds the share that is cached on the average.
+    fn price_the_cache(&self, ask: &Ask<'_>, estimates: &mut [ArmEstimate]) {
+        let Some(cached) = ask.cached else { return };
+        let asked = f64::from(ask.input_tokens);
+        for (arm, estimate) in ask.arms.iter().zip(estimates) {
+            let on_average = self.state_of(&arm.id).cost().cached_share() * asked;
+            let here = if arm.id == *cached.arm { f64::from(cached.tokens).min(asked) } else { 0.0 };
+            let saved = arm.price.cache_saving_usd(here - on_average);
+            estimate.cost_usd = (estimate.cost_usd - saved).max(0.0);
+        }
+    }
+
     fn features(&self, context: &Context) -> Result<Vec<f64>, ContextError> {
         check_context(context, &self.schema, self.dim)?;
         Ok(context.features().iter().map(|x| f64::from(*x)).collect())
-    }
-
-    /// The arm that a conversation is on costs less for what its provider has cached; so its lost cache is the price of a switch.
-    /// The estimate knows of the usual share already.
-    fn take_off_what_is_cached(&self, ask: &Ask<'_>, estimates: &mut [ArmEstimate]) {
-        let Some(cached) = ask.cached else { return };
-        let input = f64::from(ask.input_tokens);
-        for (arm, estimate) in ask.arms.iter().zip(estimates).filter(|(arm, _)| arm.id == *cached.arm) {
-            let usual = self.state_of(&arm.id).cost().cached_share() * input;
-            let tokens = (f64::from(cached.tokens).min(input) - usual).max(0.0);
-            estimate.cost_usd = (estimate.cost_usd - arm.price.cache_saving_usd(tokens)).max(0.0);
-        }
     }
 
     /// What the caller's preference makes of an estimate, before a budget's price.
