@@ -13,7 +13,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use self::bar::Bar;
 use self::load::{Loaded, Loader, ReadBy};
 use crate::offline::routing_bench::{
-    BenchOptions, LiveOptions, Parting, Report, Table, World, join, newarm, run as run_bandit,
+    BenchOptions, LiveOptions, Parting, Report, Table, World, join, newarm, paced, regression,
+    run as run_bandit, windows,
 };
 
 /// Arguments of `bench`.
@@ -34,6 +35,12 @@ enum Bench {
 enum Protocol {
     /// Bandit feedback over folds 2 to 4, then frozen and scored on fold 1
     Bandit,
+    /// Seven budgets per request: split `val` to learn from, `test` scored while still learning
+    Paced,
+    /// The same, while one model (--changed) is worse for a while
+    Regression,
+    /// Budgets of an hour, while prices stay and while one model's (--changed) rises tenfold
+    Windows,
     /// Two folders as one stream: regret over the second beside a fresh learner's
     Join,
     /// An arm joins in the middle of a stream (--new)
@@ -55,6 +62,9 @@ pub struct RoutingArgs {
     /// Models that join in the middle of the stream (protocol newarm), one stream each
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     new: Vec<String>,
+    /// The model that becomes worse or dearer (protocols regression and windows)
+    #[arg(long, value_name = "NAME")]
+    changed: Option<String>,
     /// Shuffles of the stream
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
@@ -144,25 +154,37 @@ fn tables(args: &RoutingArgs, protocol: Protocol, sets: &[Loaded]) -> anyhow::Re
         let [first, second] = sets else { anyhow::bail!("--protocol join wants two folders, in order") };
         return Ok(vec![live(args, protocol, &first.followed_by(second)?)?]);
     }
-    sets.iter().map(|set| live(args, protocol, &set.world(Parting::Folds)?)).collect()
+    let parting = if protocol == Protocol::Newarm { Parting::Folds } else { Parting::Origin };
+    sets.iter().map(|set| live(args, protocol, &set.world(parting)?)).collect()
 }
 
 fn live(args: &RoutingArgs, protocol: Protocol, world: &World) -> anyhow::Result<Table> {
     let options = LiveOptions { feedback: args.feedback, ..LiveOptions::default() };
     let bar = Bar::new(format!("{}: living", world.name));
     let mut progress = |done, all| bar.at(done, all);
+    let seeds = args.seeds;
     Ok(match protocol {
-        Protocol::Newarm => newarm(world, &newcomers(args, world)?, &options, args.seeds, &mut progress)?,
-        _ => join(world, &options, args.seeds, &mut progress)?,
+        Protocol::Paced => paced(world, &options, seeds, &mut progress)?,
+        Protocol::Regression => regression(world, changed(args, world)?, &options, seeds, &mut progress)?,
+        Protocol::Windows => windows(world, changed(args, world)?, &options, seeds, &mut progress)?,
+        Protocol::Newarm => newarm(world, &newcomers(args, world)?, &options, seeds, &mut progress)?,
+        Protocol::Bandit | Protocol::Join => join(world, &options, seeds, &mut progress)?,
     })
 }
 
 /// Indices of the arms named by `--new`.
 fn newcomers(args: &RoutingArgs, world: &World) -> anyhow::Result<Vec<usize>> {
     ensure!(!args.new.is_empty(), "--protocol newarm wants --new NAMES");
-    let index = |name: &String| {
-        let found = world.arms.iter().position(|arm| arm.id.as_str() == name);
-        found.with_context(|| format!("--new: {} has no model {name:?}", world.name))
-    };
-    args.new.iter().map(index).collect()
+    args.new.iter().map(|name| index("--new", name, world)).collect()
+}
+
+/// Index of the arm named by `--changed`.
+fn changed(args: &RoutingArgs, world: &World) -> anyhow::Result<usize> {
+    let name = args.changed.as_ref().context("this protocol wants --changed NAME")?;
+    index("--changed", name, world)
+}
+
+fn index(option: &str, name: &str, world: &World) -> anyhow::Result<usize> {
+    let found = world.arms.iter().position(|arm| arm.id.as_str() == name);
+    found.with_context(|| format!("{option}: {} has no model {name:?}", world.name))
 }

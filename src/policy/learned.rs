@@ -138,9 +138,11 @@ impl LearnedPolicy {
             let utilities: Vec<f64> = drawable.iter().map(|i| all[*i]).collect();
             let stakes =
                 Stakes { utilities: &utilities, costs_usd: &costs_usd, reference_usd, gammas: &gammas };
-            for (i, part) in drawable.iter().zip(square_cb(&stakes, &ask.exploration)) {
-                p[*i] += share * part;
+            let mut part = square_cb(&stakes, &ask.exploration);
+            if price > 0.0 {
+                spare_dear_arms(&stakes, &mut part);
             }
+            drawable.iter().zip(part).for_each(|(i, part)| p[*i] += share * part);
             if price == ask.multiplier.likelier() {
                 best = stakes.best().map_or(0, |best| drawable[best]);
             }
@@ -183,6 +185,17 @@ impl Policy for LearnedPolicy {
         let greedy = estimates[best].arm.clone();
         estimates.sort_by(|a, b| b.utility.total_cmp(&a.utility).then_with(|| a.arm.cmp(&b.arm)));
         Ok(Proposal { distribution, greedy, estimates, relaxed })
+    }
+}
+
+/// Where a budget binds, an arm is explored less by how many times dearer it is than the best: a draw of an arm that costs hundreds
+/// of budgets would be paid for by hundreds of requests (POLICY 4.5). What is spared goes to the best.
+fn spare_dear_arms(stakes: &Stakes<'_>, p: &mut [f64]) {
+    let Some(best) = stakes.best() else { return };
+    for k in (0..p.len()).filter(|k| *k != best && stakes.costs_usd[*k] > stakes.costs_usd[best]) {
+        let spared = p[k] * (1.0 - stakes.costs_usd[best] / stakes.costs_usd[k]);
+        p[k] -= spared;
+        p[best] += spared;
     }
 }
 

@@ -6,9 +6,10 @@ use rand::{RngExt, SeedableRng};
 
 use super::stream::Pupil;
 use super::world::{Case, Outcome, World};
-use crate::domain::{Arm, Constraints, Multiplier, Preference, UnixMs};
+use crate::domain::{Arm, ArmId, BudgetLimits, Constraints, Multiplier, Preference, UnixMs};
+use crate::policy::budget::{Amount, PaceSettings, Pacer, Purse, offers};
 use crate::policy::explore::draw;
-use crate::policy::{Ask, Exploration, Policy, Settings, StateError};
+use crate::policy::{Ask, Exploration, Policy, Proposal, Settings, StateError};
 
 /// What the world does while a stream runs; `turn` counts requests from 0. As it is, the world is as recorded.
 pub trait Script {
@@ -45,7 +46,7 @@ pub struct LiveOptions {
 impl Default for LiveOptions {
     fn default() -> Self {
         let (settings, exploration) = (Settings::DEFAULT, Exploration::DEFAULT);
-        Self { settings, exploration, feedback: 1.0, pace_ms: 1000 }
+        Self { settings, exploration, feedback: 1.0, pace_ms: 100 }
     }
 }
 
@@ -64,6 +65,12 @@ pub struct Step {
     pub chances: Vec<f64>,
 }
 
+/// A scope's two layers.
+struct Budget {
+    purse: Purse,
+    pacer: Pacer,
+}
+
 /// A stream that runs.
 pub struct Live<'a> {
     world: &'a World,
@@ -71,6 +78,7 @@ pub struct Live<'a> {
     script: &'a dyn Script,
     /// What has been learned.
     pub pupil: Pupil<'a>,
+    budget: Option<Budget>,
     rng: StdRng,
     turn: usize,
 }
@@ -89,7 +97,35 @@ impl<'a> Live<'a> {
         let pupil = Pupil::new(world, &options.settings)?;
         // Another stream of numbers than the order's.
         let rng = StdRng::seed_from_u64(seed ^ 0x6c69_7665);
-        Ok(Self { world, options, script, pupil, rng, turn: 0 })
+        Ok(Self { world, options, script, pupil, budget: None, rng, turn: 0 })
+    }
+
+    /// Keeps to a budget from now on.
+    pub fn with_budget(mut self, limits: &BudgetLimits) -> Self {
+        let (purse, pacer) = (Purse::new(limits, UnixMs(0)), Pacer::new(PaceSettings::DEFAULT));
+        self.budget = Some(Budget { purse, pacer });
+        self
+    }
+
+    fn multiplier(&mut self, at: UnixMs) -> Multiplier {
+        let Some(Budget { purse, pacer }) = &mut self.budget else { return Multiplier::FREE };
+        if purse.turn(at) {
+            pacer.forgive();
+        }
+        pacer.refresh(at);
+        pacer.multiplier()
+    }
+
+    /// Books a call as the service does: what was expected when it was drawn, and what it came to.
+    fn pay(&mut self, proposal: &Proposal, drawn: &ArmId, cost_usd: f64, at: UnixMs) {
+        let Some(Budget { purse, pacer }) = &mut self.budget else { return };
+        let expected = proposal.estimates.iter().find(|e| e.arm == *drawn).map_or(0.0, |e| e.cost_usd);
+        let priced_at = pacer.multiplier().likelier();
+        let offers = offers(&proposal.estimates, &Constraints::default(), priced_at);
+        purse.count(at);
+        pacer.requested(offers, purse.per_request_usd(at).unwrap_or(f64::INFINITY), expected);
+        purse.spend(Amount::of_usd(cost_usd), None);
+        pacer.settled(expected, cost_usd);
     }
 
     /// Lives through `cases` in this order.
@@ -118,17 +154,19 @@ impl<'a> Live<'a> {
             turn: turn as u64,
             at,
             exploration: self.options.exploration,
-            multiplier: Multiplier::FREE,
+            multiplier: self.multiplier(at),
             cached: None,
         };
-        let distribution = policy.propose(&ask).ok()?.distribution;
+        let proposal = policy.propose(&ask).ok()?;
         drop(policy);
-        let drawn = draw(&distribution, self.rng.random());
+        let distribution = &proposal.distribution;
+        let drawn = draw(distribution, self.rng.random());
         let chance = |arm: &Arm| distribution.arms().iter().position(|id| *id == arm.id);
         let chances = self.world.arms.iter().map(|arm| chance(arm).map_or(0.0, |i| distribution.p()[i]));
         let chances: Vec<f64> = chances.collect();
         let k = self.world.arms.iter().position(|arm| arm.id == drawn.arm)?;
         let outcome = self.script.outcome(turn, case, k);
+        self.pay(&proposal, &drawn.arm, outcome.cost_usd, at);
         let rated = self.rng.random_bool(self.options.feedback);
         self.pupil.charge(case, k, &outcome, at);
         if rated {

@@ -15,22 +15,26 @@ mod join;
 mod live;
 mod mlp;
 mod newarm;
+mod paced;
 mod peers;
 mod predict;
 mod report;
 mod stream;
 mod table;
+mod windows;
 mod world;
 
 pub use curve::{Curve, Point, Span};
 pub use join::join;
 pub use live::{AsRecorded, LiveOptions, Script};
 pub use newarm::newarm;
+pub use paced::{paced, regression};
 pub use peers::{PeerCurves, Peers, export};
 pub use predict::Predictions;
 pub use report::{Gain, Interval, Report, Row};
 pub use stream::StreamOptions;
 pub use table::{Figure, Goal, Line, Table};
+pub use windows::windows;
 pub use world::{Parting, World, WorldError};
 
 use crate::policy::{Settings, StateError};
