@@ -191,7 +191,9 @@ impl Actor {
                 }
             });
             if stopped {
-                return self.finish(*committed.borrow());
+                // Not within the call: the borrow would keep the writer from telling of the very commit that is waited for there.
+                let end = *committed.borrow();
+                return self.finish(end);
             }
             if self.unpublished_since.is_some_and(|since| self.due_in(since).is_zero()) {
                 self.publish();
