@@ -1,9 +1,13 @@
 //! The composition root: the only place that sees everything. Start order and stop order stand here, each in one function.
 
+mod roster;
+
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -11,7 +15,7 @@ use crate::config::{
     EmbedderKind, EmbedderSettings, EmbedderWeights, ProviderFormat, Settings, StorePrompts,
 };
 use crate::dispatch::Health;
-use crate::domain::{BudgetLimits, Period, Seq};
+use crate::domain::{ArmId, BudgetLimits, Period, Seq};
 use crate::embed::{EmbedError, Encoder, EncoderOptions, Student, WeightSource, Windower};
 use crate::http::{Api, OpenWithoutKeys, ServeOptions};
 use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, LearningOptions};
@@ -49,6 +53,14 @@ pub enum AppError {
     /// Arms, providers and routes do not fit together.
     #[error(transparent)]
     Fleet(#[from] FleetError),
+    /// A sheet of scores cannot be used.
+    #[error("the sheet {} cannot be used: {message}", path.display())]
+    Sheet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// Anybody could spend the operator's money.
     #[error(
         "{listen} can be reached from other machines and there is no client key: make one with `pointsman keys create`, \
@@ -138,9 +150,11 @@ fn build(settings: Settings) -> Result<Service, AppError> {
     let providers = settings.providers.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
     let routes: Vec<(Route, Chooser)> =
         settings.routes.into_iter().map(|route| (chooser(&route), route)).map(|(c, r)| (r, c)).collect();
+    let learned = routes.iter().filter(|(r, _)| r.strategy == RouteStrategy::Learned);
+    let learned: Vec<ArmId> = learned.flat_map(|(r, _)| r.arms.clone()).collect();
     let metrics =
         Metrics::new(routes.iter().map(|(r, _)| &r.name), settings.catalog.arms().iter().map(|a| &a.id));
-    let fleet = Fleet::new(settings.catalog.arms().to_vec(), providers, routes)?;
+    let fleet = Fleet::new(settings.catalog.arms().to_vec(), providers, routes)?.draining(settings.draining);
     let featurizer = Arc::new(Featurizer::built_in()?);
     let store = Store::open(StoreOptions::at(settings.store.path))?;
     let metrics = Arc::new(metrics);
@@ -153,6 +167,13 @@ fn build(settings: Settings) -> Result<Service, AppError> {
     };
     let spend = Arc::new(restore_spend(&settings.budgets, &store, &fleet)?);
     let learning = start_learner(&store, &featurizer, options)?;
+    let configured = roster::Configured {
+        arms: &settings.catalog.arms().iter().map(|a| a.id.clone()).collect::<Vec<_>>(),
+        learned: &learned,
+        priors: &settings.priors,
+        comparable_usd: &settings.comparable_usd,
+    };
+    Handle::current().block_on(roster::tell(&configured, &reader, &store, &learning))?;
     Ok(Service {
         fleet,
         store,

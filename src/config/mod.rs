@@ -35,7 +35,7 @@ pub use catalog::{BuiltInCatalog, CatalogModel};
 pub use faults::{ConfigFaults, Fault};
 pub use settings::{
     DEFAULT_STORE_FILE, EmbedderKind, EmbedderSettings, EmbedderWeights, LearningSettings, PriceSource,
-    ProviderFormat, ProviderSettings, ServerSettings, Settings, StorePrompts, StoreSettings,
+    PriorSource, ProviderFormat, ProviderSettings, ServerSettings, Settings, StorePrompts, StoreSettings,
 };
 pub use starter::{Found, LocalModel, LocalServer};
 pub use vendors::{VENDORS, Vendor, vendor};

@@ -168,6 +168,26 @@ impl RawPrice {
     }
 }
 
+pub(super) struct RawPrior {
+    pub(super) place: Place,
+    pub(super) sheet: Option<At<String>>,
+    pub(super) like: Option<At<String>>,
+    pub(super) price: Option<At<bool>>,
+}
+
+impl RawPrior {
+    fn read(mut keys: Section<'_>) -> Option<Self> {
+        let raw = keys.is_present().then(|| Self {
+            place: keys.place().clone(),
+            sheet: keys.text("sheet"),
+            like: keys.text("like"),
+            price: keys.flag("price"),
+        });
+        keys.finish();
+        raw
+    }
+}
+
 pub(super) struct RawModel {
     pub(super) id: String,
     pub(super) place: Place,
@@ -177,6 +197,9 @@ pub(super) struct RawModel {
     pub(super) context_window: Option<At<u64>>,
     pub(super) max_output: Option<At<u64>>,
     pub(super) capabilities: Option<At<Vec<At<String>>>>,
+    pub(super) tier: Option<At<String>>,
+    pub(super) prior: Option<RawPrior>,
+    pub(super) drain: Option<At<bool>>,
 }
 
 impl RawModel {
@@ -190,6 +213,9 @@ impl RawModel {
             context_window: keys.whole("context_window", 1, u64::from(u32::MAX)),
             max_output: keys.whole("max_output", 1, u64::from(u32::MAX)),
             capabilities: keys.texts("capabilities"),
+            tier: keys.text("tier"),
+            prior: RawPrior::read(keys.section("prior")),
+            drain: keys.flag("drain"),
         };
         keys.finish();
         raw
@@ -324,6 +350,7 @@ pub(super) struct RawRoute {
     pub(super) exploration: RawExploration,
     pub(super) budget: RawBudget,
     pub(super) session: RawSession,
+    pub(super) retire: Option<At<String>>,
     pub(super) timeouts: RawTimeouts,
 }
 
@@ -345,6 +372,7 @@ impl RawRoute {
             exploration: RawExploration::read(keys.section("exploration")),
             budget: RawBudget::read(keys.section("budget")),
             session: RawSession::read(keys.section("session")),
+            retire: keys.text("retire"),
             timeouts: RawTimeouts::read(keys.section("timeouts")),
         };
         keys.finish();

@@ -1,6 +1,6 @@
 //! What a configuration comes to when it has no fault. Nothing in here needs another check.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -29,6 +29,13 @@ pub struct Settings {
     pub catalog: Catalog,
     /// Who says what each arm costs.
     pub prices_from: BTreeMap<ArmId, PriceSource>,
+    /// USD per million tokens by which arms are compared when one is judged by its price; a declared tier's typical price, else
+    /// three parts input to one part output. Free arms without a tier are left out.
+    pub comparable_usd: BTreeMap<ArmId, f64>,
+    /// What an arm that is new to the learner starts from, where the file says so.
+    pub priors: BTreeMap<ArmId, PriorSource>,
+    /// Arms that take no new conversations; no route's default is among them.
+    pub draining: BTreeSet<ArmId>,
     /// All routes, sorted by name, at least one; each one's arms are in `catalog`.
     pub routes: Vec<Route>,
     /// What may be spent.
@@ -234,4 +241,15 @@ pub enum PriceSource {
     Catalog,
     /// The configuration.
     Config,
+}
+
+/// Where the first expectation of an arm's quality comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PriorSource {
+    /// A CSV file with the columns `prompt` and `quality`.
+    Sheet(PathBuf),
+    /// What has been learned of another arm.
+    Like(ArmId),
+    /// What arms of about its price have turned out to be.
+    Price,
 }

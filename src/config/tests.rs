@@ -1,5 +1,7 @@
 //! What a file with faults is told, and what a file without any becomes.
 
+mod joining;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -22,6 +22,8 @@ pub enum Exclusion {
     Capability(Capability),
     /// The caller's `models` patterns leave it out.
     CallerModels,
+    /// It is being taken out of service: only conversations that are on it go on.
+    Draining,
     /// Its provider is failing.
     Unhealthy,
     /// A budget cannot pay for it.
@@ -35,6 +37,7 @@ impl fmt::Display for Exclusion {
             Self::OutputLimit => f.write_str("output_limit"),
             Self::Capability(c) => f.write_str(c.as_str()),
             Self::CallerModels => f.write_str("models"),
+            Self::Draining => f.write_str("draining"),
             Self::Unhealthy => f.write_str("unhealthy"),
             Self::Budget => f.write_str("budget"),
         }

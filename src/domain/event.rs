@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Completed, Decision, Feedback, KeyId, Seq, UnixMs};
+use super::{ArmId, ArmPrior, Completed, Decision, Feedback, KeyId, RouteName, Seq, UnixMs};
 
 /// Something an operator did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum AdminEvent {
     /// A client key was made.
@@ -17,6 +17,27 @@ pub enum AdminEvent {
     KeyRevoked {
         /// Which.
         key: KeyId,
+    },
+    /// An arm joined a running deployment, or came back.
+    ArmAdded {
+        /// Which.
+        arm: ArmId,
+        /// What it starts from; without effect on an arm that has been observed.
+        prior: ArmPrior,
+    },
+    /// An arm is configured no more. What was learned of it is kept.
+    ArmRemoved {
+        /// Which.
+        arm: ArmId,
+    },
+    /// An arm was found to be worse than its route's default beyond doubt.
+    RetireSuggested {
+        /// On which route.
+        route: RouteName,
+        /// Which.
+        arm: ArmId,
+        /// By how much utility at the least.
+        behind: f64,
     },
 }
 

@@ -11,6 +11,7 @@ mod feedback;
 mod ids;
 mod outcome;
 mod preference;
+mod prior;
 mod prompt;
 mod session;
 mod units;
@@ -27,6 +28,7 @@ pub use feedback::{Feedback, FeedbackError, FeedbackRef, Replaced, Source, Verdi
 pub use ids::{ArmId, DecisionId, FeedbackId, IdError, KeyId, PolicyVersion, ProviderId, RouteName, Seq};
 pub use outcome::{AnswerKind, Attempt, AttemptEnd, Completed, CompletionEnd, Usage};
 pub use preference::{Bound, Constraints, Preference, PreferenceError, Weights};
+pub use prior::{ArmPrior, RatedSums};
 pub use prompt::Prompt;
 pub use session::Pin;
 pub use units::UnixMs;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::error::HttpError;
-use crate::domain::Arm;
+use crate::domain::{Arm, ArmId};
+use crate::policy::Standing;
 use crate::service::{Destination, LiveRoute};
 
 /// Lists the routes, then the arms.
@@ -20,7 +21,7 @@ use crate::service::{Destination, LiveRoute};
 pub(super) async fn list(State(api): State<Api>) -> Json<Value> {
     let fleet = &api.service.fleet;
     let routes = fleet.routes().into_iter().map(|r| of_route(r));
-    let arms = fleet.arms().into_iter().map(|a| of_arm(a));
+    let arms = fleet.arms().into_iter().map(|a| of_arm(&api, a));
     Json(json!({"object": "list", "data": routes.chain(arms).collect::<Vec<_>>()}))
 }
 
@@ -36,7 +37,7 @@ pub(super) async fn list(State(api): State<Api>) -> Json<Value> {
 pub(super) async fn get(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, HttpError> {
     Ok(Json(match api.service.fleet.destination(&id)? {
         Destination::Route(route, _) => of_route(&route),
-        Destination::Arm(arm) => of_arm(&arm),
+        Destination::Arm(arm) => of_arm(&api, &arm),
     }))
 }
 
@@ -51,8 +52,21 @@ fn of_route(live: &LiveRoute) -> Value {
     })
 }
 
+/// How the arm stands: `new` (never heard of), `nursery`, `steady`, `retire-suggested` or `draining`.
+fn status(api: &Api, arm: &ArmId) -> &'static str {
+    if api.service.fleet.drains(arm) {
+        return "draining";
+    }
+    let routes = api.service.fleet.routes();
+    let mut on = routes.iter().filter(|live| live.route.arms.contains(arm)).peekable();
+    if on.peek().is_some() && on.all(|live| live.watch.outclassed().contains_key(arm)) {
+        return "retire-suggested";
+    }
+    api.service.learning.policy().standing(arm).map_or("new", Standing::as_str)
+}
+
 /// Prices in USD per token, as strings: the form that readers of OpenRouter's list expect.
-fn of_arm(arm: &Arm) -> Value {
+fn of_arm(api: &Api, arm: &Arm) -> Value {
     let per_token = |per_million: f64| format!("{}", per_million / 1e6);
     json!({
         "id": arm.id, "object": "model", "created": 0, "owned_by": arm.provider,
@@ -63,7 +77,7 @@ fn of_arm(arm: &Arm) -> Value {
         },
         "pointsman": {
             "kind": "model", "provider_model": arm.model, "max_output_tokens": arm.limits.max_output,
-            "capabilities": arm.capabilities,
+            "capabilities": arm.capabilities, "status": status(api, &arm.id),
         },
     })
 }

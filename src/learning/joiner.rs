@@ -6,8 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::domain::{
-    ArmId, Completed, CompletionEnd, Context, Decision, DecisionId, Event, EventBody, Feedback, Price,
-    Replaced, Seq, Source,
+    AdminEvent, ArmId, Completed, CompletionEnd, Context, Decision, DecisionId, Event, EventBody, Feedback,
+    Price, Replaced, Seq, Source,
 };
 use crate::policy::{Bill, LearnError, Observation};
 use crate::store::{ScannedRow, Store, StoreError};
@@ -91,7 +91,7 @@ impl Joiner {
             }
             EventBody::Completed(completed) => completed.decision,
             EventBody::Feedback(feedback) => feedback.decision,
-            EventBody::Admin(_) => return Ok(Ok(())),
+            EventBody::Admin(event) => return Ok(tell_admin(event, sink).map_err(Unusable::from)),
         };
         let Some(joined) = self.find(about, event.seq, store)? else {
             return Ok(Err(Unusable::NoDecision(about)));
@@ -137,6 +137,16 @@ fn tell(event: &Event, joined: &Joined, sink: &mut Sink<'_>) -> Result<(), Learn
         EventBody::Completed(completed) => tell_completed(completed, joined, sink),
         EventBody::Feedback(feedback) => tell_feedback(feedback, joined, sink),
         EventBody::Decided(_) | EventBody::Admin(_) => Ok(()),
+    }
+}
+
+fn tell_admin(event: &AdminEvent, sink: &mut Sink<'_>) -> Result<(), LearnError> {
+    match event {
+        AdminEvent::ArmAdded { arm, prior } => sink(&Observation::Added { arm, prior }),
+        AdminEvent::ArmRemoved { arm } => sink(&Observation::Removed { arm }),
+        AdminEvent::KeyCreated { .. }
+        | AdminEvent::KeyRevoked { .. }
+        | AdminEvent::RetireSuggested { .. } => Ok(()),
     }
 }
 

@@ -3,18 +3,18 @@
 mod checkup;
 mod state;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use checkup::{ArmReport, Checkup, WatchReport};
-pub use state::{LearnedState, Settings, StateError};
+pub use state::{LearnedState, Roster, Settings, StateError};
 
 use super::Typical;
 use super::drift::{Alarm, TrafficWatch};
-use super::explore::{Stakes, gamma, square_cb};
+use super::explore::{Stakes, gamma};
 use super::heads::{ArmState, Call};
 use super::utility::{Reference, Scale, within_bounds};
-use super::{Ask, Policy, PolicyError, Proposal};
+use super::{Ask, Policy, PolicyError, Proposal, Standing, nursery};
 use crate::domain::{
     Arm, ArmDistribution, ArmEstimate, ArmId, Bound, Context, ContextError, DistributionError, FeatureSchema,
     PolicyVersion, Strategy, UnixMs,
@@ -40,6 +40,7 @@ pub struct LearnedPolicy {
     alarms: Arc<VecDeque<Alarm>>,
     raised: u64,
     traffic: Arc<TrafficWatch>,
+    roster: Arc<Roster>,
     unknown: Arc<ArmState>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
@@ -119,6 +120,17 @@ impl LearnedPolicy {
         self.state_of(arm).quality().ridge().evidence().round() as u64
     }
 
+    /// Reports on the arm, or what stands for them.
+    fn heard_of(&self, arm: &ArmId) -> f64 {
+        let quality = self.state_of(arm).quality();
+        quality.ridge().evidence().max(quality.reports() as f64)
+    }
+
+    /// Whether the arm joined and too little has been heard of it to let it go by its merits.
+    fn is_new(&self, arm: &ArmId) -> bool {
+        self.roster.added.contains(arm) && self.heard_of(arm) < nursery::LONG_ENOUGH
+    }
+
     /// Over all eligible arms, and the index of the best at the likelier price of a dollar. Where a budget has two prices the two
     /// distributions are mixed by their shares.
     fn distribution(
@@ -130,6 +142,10 @@ impl LearnedPolicy {
         let costs_usd: Vec<f64> = drawable.iter().map(|i| estimates[*i].cost_usd).collect();
         let gamma_of = |i: &usize| gamma(self.gamma, self.evidence(&estimates[*i].arm));
         let gammas: Vec<f64> = drawable.iter().map(gamma_of).collect();
+        // Where nothing is known of anybody, nobody is new.
+        let seasoned = drawable.iter().any(|i| self.heard_of(&estimates[*i].arm) >= nursery::LONG_ENOUGH);
+        let is_new: Vec<bool> =
+            drawable.iter().map(|i| seasoned && self.is_new(&estimates[*i].arm)).collect();
         let reference_usd = self.reference(ask, estimates).cost_usd;
         let own = self.scale(ask, estimates);
         let (mut p, mut best) = (vec![0.0; estimates.len()], 0);
@@ -138,13 +154,13 @@ impl LearnedPolicy {
             let utilities: Vec<f64> = drawable.iter().map(|i| all[*i]).collect();
             let stakes =
                 Stakes { utilities: &utilities, costs_usd: &costs_usd, reference_usd, gammas: &gammas };
-            let mut part = square_cb(&stakes, &ask.exploration);
+            let (mut part, first) = nursery::shares(&stakes, &is_new, &ask.exploration);
             if price > 0.0 {
                 spare_dear_arms(&stakes, &mut part);
             }
             drawable.iter().zip(part).for_each(|(i, part)| p[*i] += share * part);
             if price == ask.multiplier.likelier() {
-                best = stakes.best().map_or(0, |best| drawable[best]);
+                best = first.map_or(0, |first| drawable[first]);
             }
         }
         let arms = estimates.iter().map(|e| e.arm.clone()).collect();
@@ -177,6 +193,22 @@ impl Policy for LearnedPolicy {
 
     fn alarms_raised(&self) -> u64 {
         self.raised
+    }
+
+    fn standing(&self, arm: &ArmId) -> Option<Standing> {
+        if self.roster.removed.contains(arm) {
+            Some(Standing::Removed)
+        } else if self.is_new(arm) {
+            Some(Standing::Nursery)
+        } else {
+            (self.arms.contains_key(arm) || self.roster.added.contains(arm)).then_some(Standing::Steady)
+        }
+    }
+
+    fn present(&self) -> Vec<(ArmId, u64)> {
+        let all: BTreeSet<&ArmId> = self.arms.keys().chain(&self.roster.added).collect();
+        let stayed = all.into_iter().filter(|arm| !self.roster.removed.contains(*arm));
+        stayed.map(|arm| (arm.clone(), self.quality_feedbacks(arm))).collect()
     }
 
     fn propose(&self, ask: &Ask<'_>) -> Result<Proposal, PolicyError> {

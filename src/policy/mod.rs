@@ -14,6 +14,8 @@ pub mod explore;
 mod fixtures;
 pub mod heads;
 pub mod learned;
+mod nursery;
+mod price_prior;
 pub mod simple;
 pub mod utility;
 
@@ -23,8 +25,9 @@ pub use learned::{ArmReport, Checkup, LearnedPolicy, LearnedState, Settings, Sta
 pub use simple::SimplePolicy;
 
 use crate::domain::{
-    AnswerKind, Arm, ArmDistribution, ArmEstimate, ArmId, Bound, Constraints, Context, ContextError,
-    DistributionError, Multiplier, PolicyVersion, Preference, Price, Replaced, Strategy, UnixMs,
+    AnswerKind, Arm, ArmDistribution, ArmEstimate, ArmId, ArmPrior, Bound, Constraints, Context,
+    ContextError, DistributionError, Multiplier, PolicyVersion, Preference, Price, Replaced, Strategy,
+    UnixMs,
 };
 
 /// What a policy is asked. All borrowed: a decision allocates only its answer.
@@ -127,6 +130,28 @@ pub struct Typical {
     pub latency_ms: f64,
 }
 
+/// How an arm stands with the learner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is new and keeps to its share of the traffic until enough has been heard of it.
+    Nursery,
+    /// As good as it is.
+    Steady,
+    /// Configured no more.
+    Removed,
+}
+
+impl Standing {
+    /// The name used in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nursery => "nursery",
+            Self::Steady => "steady",
+            Self::Removed => "removed",
+        }
+    }
+}
+
 /// An immutable policy; requests share it by `Arc`.
 pub trait Policy: Send + Sync + std::fmt::Debug {
     /// Which one it is; stands in every decision it takes.
@@ -151,6 +176,16 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
     /// How many alarms that learner has raised since the log began.
     fn alarms_raised(&self) -> u64 {
         0
+    }
+
+    /// How an arm stands with the learner; `None`: it has never heard of it, or there is no learner.
+    fn standing(&self, _arm: &ArmId) -> Option<Standing> {
+        None
+    }
+
+    /// Every arm that the learner has heard of and that was not removed, and the quality reports on it.
+    fn present(&self) -> Vec<(ArmId, u64)> {
+        Vec::new()
     }
 
     /// The distribution for this ask.
@@ -218,6 +253,18 @@ pub enum Observation<'a> {
         total_ms: Option<f64>,
         /// When.
         at: UnixMs,
+    },
+    /// An arm joined, or came back.
+    Added {
+        /// Which.
+        arm: &'a ArmId,
+        /// What it starts from.
+        prior: &'a ArmPrior,
+    },
+    /// An arm went.
+    Removed {
+        /// Which.
+        arm: &'a ArmId,
     },
     /// A call failed for the arm's fault.
     Failed {

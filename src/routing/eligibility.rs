@@ -54,7 +54,7 @@ pub struct Eligible<'a> {
     pub excluded: Vec<Excluded>,
 }
 
-/// Filters `candidates` (sorted by id). `healthy` says whether an arm's provider is in order; when none is, health is left out
+/// Filters `candidates` (sorted by id). `draining` says whether an arm takes no new conversations and this is one; `healthy` says whether an arm's provider is in order; when none is, health is left out
 /// of account, for a call that may fail is better than none.
 ///
 /// # Errors
@@ -63,12 +63,14 @@ pub fn eligible<'a>(
     candidates: &[&'a Arm],
     prompt: &Prompt,
     patterns: Option<&ArmPatterns>,
+    draining: &dyn Fn(&ArmId) -> bool,
     healthy: &dyn Fn(&ArmId) -> bool,
 ) -> Result<Eligible<'a>, EmptyArmSet> {
     let mut arms = Vec::with_capacity(candidates.len());
     let mut excluded = Vec::new();
     for arm in candidates {
-        match hindrance(arm, prompt, patterns) {
+        let drains = || draining(&arm.id).then_some(Exclusion::Draining);
+        match hindrance(arm, prompt, patterns).or_else(drains) {
             Some(why) => excluded.push(Excluded { arm: arm.id.clone(), why }),
             None => arms.push(*arm),
         }
@@ -109,8 +111,9 @@ fn order(why: Exclusion) -> usize {
         Exclusion::Capability(c) => 1 + Capability::ALL.iter().position(|x| *x == c).unwrap_or(0),
         Exclusion::OutputLimit => 10,
         Exclusion::ContextWindow => 11,
-        Exclusion::Unhealthy => 12,
-        Exclusion::Budget => 13,
+        Exclusion::Draining => 12,
+        Exclusion::Unhealthy => 13,
+        Exclusion::Budget => 14,
     }
 }
 
@@ -139,32 +142,49 @@ mod tests {
         let (small, tools, large) =
             (arm("a/small", 100, &[]), arm("a/tools", 8000, &[Capability::Tools]), arm("b/large", 8000, &[]));
         let all = [&small, &tools, &large];
-        let well = |_: &ArmId| true;
+        let (stays, well) = (|_: &ArmId| false, |_: &ArmId| true);
         let long = Prompt { input_tokens: 500, ..Prompt::default() };
-        let found = eligible(&all, &long, None, &well).unwrap();
+        let found = eligible(&all, &long, None, &stays, &well).unwrap();
         assert_eq!(names(&found), ["a/tools", "b/large"]);
         assert_eq!(found.excluded, [Excluded { arm: "a/small".into(), why: Exclusion::ContextWindow }]);
 
         let with_tools = Prompt { needs: [Capability::Tools].into_iter().collect(), ..Prompt::default() };
-        assert_eq!(names(&eligible(&all, &with_tools, None, &well).unwrap()), ["a/tools"]);
+        assert_eq!(names(&eligible(&all, &with_tools, None, &stays, &well).unwrap()), ["a/tools"]);
 
         let patterns = ArmPatterns::new(&["b/*".into()]).unwrap();
-        assert_eq!(names(&eligible(&all, &Prompt::default(), Some(&patterns), &well).unwrap()), ["b/large"]);
-        let empty = eligible(&all, &with_tools, Some(&patterns), &well).unwrap_err();
+        assert_eq!(
+            names(&eligible(&all, &Prompt::default(), Some(&patterns), &stays, &well).unwrap()),
+            ["b/large"]
+        );
+        let empty = eligible(&all, &with_tools, Some(&patterns), &stays, &well).unwrap_err();
         assert_eq!(empty, EmptyArmSet { filter: Exclusion::Capability(Capability::Tools), candidates: 3 });
 
         let much = Prompt { max_output_tokens: Some(1001), ..Prompt::default() };
-        assert_eq!(eligible(&all, &much, None, &well).unwrap_err().filter, Exclusion::OutputLimit);
+        assert_eq!(eligible(&all, &much, None, &stays, &well).unwrap_err().filter, Exclusion::OutputLimit);
     }
 
     #[test]
     fn health_counts_only_while_somebody_is_well() {
         let (a, b) = (arm("a", 8000, &[]), arm("b", 8000, &[]));
-        let found = eligible(&[&a, &b], &Prompt::default(), None, &|id: &ArmId| id.as_str() == "b").unwrap();
+        let stays = |_: &ArmId| false;
+        let found =
+            eligible(&[&a, &b], &Prompt::default(), None, &stays, &|id: &ArmId| id.as_str() == "b").unwrap();
         assert_eq!(names(&found), ["b"]);
         assert_eq!(found.excluded[0].why, Exclusion::Unhealthy);
-        let nobody = eligible(&[&a, &b], &Prompt::default(), None, &|_: &ArmId| false).unwrap();
+        let nobody = eligible(&[&a, &b], &Prompt::default(), None, &stays, &|_: &ArmId| false).unwrap();
         assert_eq!(names(&nobody), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_draining_arm_takes_nothing_new() {
+        let (a, b) = (arm("a", 8000, &[]), arm("b", 8000, &[]));
+        let well = |_: &ArmId| true;
+        let found =
+            eligible(&[&a, &b], &Prompt::default(), None, &|id: &ArmId| id.as_str() == "a", &well).unwrap();
+        assert_eq!(names(&found), ["b"]);
+        assert_eq!(found.excluded, [Excluded { arm: "a".into(), why: Exclusion::Draining }]);
+        let none = eligible(&[&a, &b], &Prompt::default(), None, &well, &well).unwrap_err();
+        assert_eq!(none.filter, Exclusion::Draining);
     }
 
     #[test]

@@ -15,4 +15,4 @@ pub use decide::{Candidates, Circumstances, decide, decide_explicit};
 pub use eligibility::{ArmPatterns, Eligible, PatternError, eligible};
 pub use explain::{Alternative, Explanation, explain};
 pub use featurize::{FeaturizeError, Featurizer};
-pub use route::{Route, RouteStrategy, SessionSettings};
+pub use route::{Retirement, Route, RouteStrategy, SessionSettings};

@@ -54,6 +54,16 @@ impl Default for SessionSettings {
     }
 }
 
+/// What happens to arms that are worse than the default beyond doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Retirement {
+    /// They are reported.
+    #[default]
+    Report,
+    /// They take no new conversations either.
+    Auto,
+}
+
 /// A route, checked: `default` is one of `arms`, and every arm is in the catalog.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
@@ -73,6 +83,8 @@ pub struct Route {
     pub exploration: Exploration,
     /// How it keeps conversations on their models.
     pub session: SessionSettings,
+    /// What happens to arms that are outclassed.
+    pub retire: Retirement,
     /// How long its calls may take.
     pub timeouts: Timeouts,
 }

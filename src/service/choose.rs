@@ -199,6 +199,7 @@ impl Service {
                 let scopes = self.scopes(&live.route.name, caller, &wishes)?;
                 let (decision, mut ticket) =
                     self.choose_on_route(&live, &prompt, &wishes, (given, scopes)).await?;
+                self.watch(&live, &decision);
                 let mut order = in_order(&decision, fallbacks, &live.route.arms, Some(&live.route.default));
                 self.payable(&mut order, &mut ticket, (&decision, &prompt));
                 Ok(Chosen { decision, order, timeouts: live.route.timeouts, thread, ticket })
@@ -217,7 +218,10 @@ impl Service {
         let arms: Vec<&Arm> =
             route.arms.iter().filter_map(|id| self.fleet.arm(id)).map(AsRef::as_ref).collect();
         let health = self.health.snapshot();
-        let eligible = eligible(&arms, prompt, wishes.patterns.as_ref(), &|id| health.is_available(id))?;
+        let goes_on = |id: &ArmId| given.pin.as_ref().is_some_and(|pin| pin.arm == *id);
+        let drains = |id: &ArmId| (self.fleet.drains(id) || live.retired(id)) && !goes_on(id);
+        let healthy = |id: &ArmId| health.is_available(id);
+        let eligible = eligible(&arms, prompt, wishes.patterns.as_ref(), &drains, &healthy)?;
         let Some(default) = self.fleet.arm(&route.default) else {
             return Err(ServiceError::UnknownModel {
                 model: route.default.to_string(),

@@ -1,10 +1,11 @@
 //! What there is to route to: arms, their providers, and the routes over them. Immutable; requests hold one to the end.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ServiceError;
+use super::retire::Watch;
 use crate::dispatch::Target;
 use crate::domain::{Arm, ArmId, Preference, ProviderId, RouteName};
 use crate::policy::{Policy, SimplePolicy};
@@ -50,10 +51,17 @@ pub struct LiveRoute {
     pub route: Route,
     /// Who chooses.
     pub chooser: Chooser,
+    /// What it was asked lately.
+    pub watch: Watch,
     turns: AtomicU64,
 }
 
 impl LiveRoute {
+    /// How many requests were counted.
+    pub fn turns_seen(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
     /// Counts a request; returns how many came before.
     pub fn next_turn(&self) -> u64 {
         self.turns.fetch_add(1, Ordering::Relaxed)
@@ -74,6 +82,7 @@ pub struct Fleet {
     arms: HashMap<ArmId, Arc<Arm>>,
     providers: HashMap<ProviderId, Arc<dyn Provider>>,
     routes: HashMap<RouteName, Arc<LiveRoute>>,
+    draining: BTreeSet<ArmId>,
 }
 
 /// A route or arm that a fleet cannot be built from.
@@ -118,10 +127,24 @@ impl Fleet {
         let routes = routes
             .into_iter()
             .map(|(route, chooser)| {
-                (route.name.clone(), Arc::new(LiveRoute { route, chooser, turns: AtomicU64::new(0) }))
+                (
+                    route.name.clone(),
+                    Arc::new(LiveRoute { route, chooser, watch: Watch::default(), turns: AtomicU64::new(0) }),
+                )
             })
             .collect();
-        Ok(Self { arms, providers, routes })
+        Ok(Self { arms, providers, routes, draining: BTreeSet::new() })
+    }
+
+    /// The same, where these arms take no new conversations.
+    pub fn draining(mut self, arms: BTreeSet<ArmId>) -> Self {
+        self.draining = arms;
+        self
+    }
+
+    /// Whether the arm takes no new conversations.
+    pub fn drains(&self, arm: &ArmId) -> bool {
+        self.draining.contains(arm)
     }
 
     /// Reads a request's `model`: a route, a route with a suffix, or an arm.

@@ -16,6 +16,7 @@ mod inspect;
 mod order;
 mod pay;
 mod reading;
+mod retire;
 mod sessions;
 mod spend;
 mod stream;
@@ -37,6 +38,7 @@ pub use feedback::Reported;
 pub use fleet::{Chooser, Destination, Fleet, FleetError, LiveRoute, SimpleChooser};
 pub use inspect::{DecisionView, Readiness, reference, view};
 pub use reading::{Reader, Reading};
+pub use retire::Watch;
 pub use sessions::Sessions;
 pub use spend::{
     BudgetClock, BudgetDenied, BudgetPlan, BudgetView, Grouping, ReplaySource, Spend, Stats, StatsLine,

@@ -38,7 +38,7 @@ pub struct Reader {
 }
 
 /// The features of a prompt, or why there are none.
-pub(super) type Contextual = (Result<Option<Context>, String>, Encoding);
+pub type Contextual = (Result<Option<Context>, String>, Encoding);
 
 impl Reader {
     /// MiniLM, where it runs.
@@ -50,7 +50,7 @@ impl Reader {
     }
 
     /// The features of a prompt. Waits at most the deadline.
-    pub(super) async fn context(&self, prompt: &Prompt) -> Contextual {
+    pub async fn context(&self, prompt: &Prompt) -> Contextual {
         let started = Instant::now();
         let (read, reason) = self.read(prompt).await;
         let embedder = read.as_ref().map_or(NOBODY, |read| read.embedder);

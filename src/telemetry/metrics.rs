@@ -170,6 +170,7 @@ pub struct Metrics {
     embed_seconds: Histogram,
     decision_seconds: Histogram,
     feedback: Family<ResultLabel, Counter>,
+    outclassed: Family<ArmLabel, Gauge>,
     store_queue: Gauge,
     dropped_events: Counter,
     applied_seq: Gauge,
@@ -200,6 +201,7 @@ impl Metrics {
             embed_seconds: Histogram::new(EMBED_SECONDS),
             decision_seconds: Histogram::new(DECISION_SECONDS),
             feedback: Family::default(),
+            outclassed: Family::default(),
             store_queue: Gauge::default(),
             dropped_events: Counter::default(),
             applied_seq: Gauge::default(),
@@ -240,6 +242,8 @@ impl Metrics {
     fn register_learning(&mut self) {
         let r = &mut self.registry;
         r.register("feedback", "Reports by what became of them", self.feedback.clone());
+        let help = "1 for a model that is worse than its route's default beyond doubt";
+        r.register("arm_outclassed", help, self.outclassed.clone());
         r.register("store_queue", "Events that wait to be written", self.store_queue.clone());
         r.register("store_dropped_events", "Events lost to a full queue", self.dropped_events.clone());
         r.register(
@@ -329,6 +333,11 @@ impl Metrics {
     /// A report was answered.
     pub fn feedback(&self, result: FeedbackResult) {
         self.feedback.get_or_create(&ResultLabel { result: result.as_str() }).inc();
+    }
+
+    /// Whether an arm was found to be worse than its route's default beyond doubt.
+    pub fn outclassed(&self, arm: &ArmId, is: bool) {
+        self.outclassed.get_or_create(&ArmLabel { arm: self.arm(arm) }).set(i64::from(is));
     }
 
     /// What the store says: jobs that wait, and all events lost so far.

@@ -16,6 +16,7 @@ mod embedders;
 mod exploration;
 mod feedback;
 mod golden;
+mod joining;
 mod refusals;
 mod sessions;
 mod strategies;

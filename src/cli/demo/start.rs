@@ -13,7 +13,7 @@ use crate::config::{
 use crate::domain::{Catalog, Constraints, Preference, ProviderId};
 use crate::policy::Exploration;
 use crate::provider::Timeouts;
-use crate::routing::{Route, RouteStrategy, SessionSettings};
+use crate::routing::{Retirement, Route, RouteStrategy, SessionSettings};
 
 /// Starts the application in this process; it is reached over loopback HTTP like any other.
 pub struct AppStarter;
@@ -53,6 +53,7 @@ fn settings(spec: RouterSpec) -> Settings {
         constraints: Constraints::default(),
         exploration: Exploration::DEFAULT,
         session: SessionSettings::default(),
+        retire: Retirement::default(),
         timeouts: Timeouts::default(),
     };
     let provider = spec.arms.first().map_or_else(|| ProviderId::from("simulation"), |a| a.provider.clone());
@@ -75,6 +76,9 @@ fn settings(spec: RouterSpec) -> Settings {
         }],
         catalog: Catalog::new("demo", spec.arms),
         prices_from: Default::default(),
+        comparable_usd: Default::default(),
+        priors: Default::default(),
+        draining: Default::default(),
         routes: vec![route],
         budgets: Default::default(),
     }

@@ -5,6 +5,7 @@
 
 mod arms;
 mod budgets;
+mod joining;
 mod providers;
 mod routes;
 mod sections;
@@ -38,7 +39,10 @@ impl Check<'_> {
         let providers = self.providers(&raw.providers);
         let mut arms = Arms::check(self, &raw.models, &providers);
         let routes = self.routes(&raw.routes, &mut arms);
+        let priors = self.priors(&raw.models, &arms);
+        let draining = self.draining(&raw.models, &routes);
         let (catalog, prices_from) = arms.into_catalog();
+        let comparable_usd = self.comparable_usd(&raw.models, &catalog);
         Settings {
             server: self.server(&raw.server),
             store: self.store(&raw.store),
@@ -47,6 +51,9 @@ impl Check<'_> {
             providers: providers.into_settings(),
             catalog,
             prices_from,
+            comparable_usd,
+            priors,
+            draining,
             routes,
             budgets: self.budget_plan(raw),
         }

@@ -12,7 +12,7 @@ use crate::config::suggest::hint;
 use crate::domain::{ArmId, Constraints, Preference, PreferenceError, RouteName, Weights};
 use crate::policy::Exploration;
 use crate::provider::Timeouts;
-use crate::routing::{Route, RouteStrategy, SessionSettings};
+use crate::routing::{Retirement, Route, RouteStrategy, SessionSettings};
 
 /// The route that there is when the file names none.
 const ONLY_ROUTE: &str = "auto";
@@ -52,6 +52,7 @@ impl Check<'_> {
             constraints: Constraints::default(),
             exploration: Exploration::DEFAULT,
             session: SessionSettings::default(),
+            retire: Retirement::default(),
             timeouts: Timeouts::default(),
         })
     }
@@ -74,6 +75,7 @@ impl Check<'_> {
             constraints: constraints?,
             exploration,
             session: self.session(&raw.session),
+            retire: self.retire(raw.retire.as_ref()),
             timeouts: timeouts(&raw.timeouts),
         })
     }
@@ -245,6 +247,17 @@ impl Check<'_> {
             max_expected_loss: self.within(raw.max_expected_loss.as_ref(), 1.0, default.max_expected_loss),
             floor: self.within(raw.floor.as_ref(), 0.1, default.floor),
             share: self.within(raw.share.as_ref(), 1.0, default.share),
+        }
+    }
+
+    fn retire(&self, word: Option<&At<String>>) -> Retirement {
+        match word.map(|at| (at, at.value.as_str())) {
+            None | Some((_, "report")) => Retirement::Report,
+            Some((_, "auto")) => Retirement::Auto,
+            Some((at, other)) => {
+                self.unknown_word(at, other, &["report", "auto"]);
+                Retirement::Report
+            }
         }
     }
 

@@ -44,6 +44,8 @@ fn words(observation: &Observation<'_>) -> String {
         }
         Observation::Asked { .. } => "asked".to_owned(),
         Observation::Failed { arm, .. } => format!("{arm} failed"),
+        Observation::Added { arm, .. } => format!("{arm} added"),
+        Observation::Removed { arm } => format!("{arm} removed"),
     }
 }
 

@@ -50,6 +50,7 @@ impl Learner for Sums {
             }
             Observation::Asked { .. } => {}
             Observation::Failed { arm, .. } => self.add(arm, 4, 1.0),
+            Observation::Added { .. } | Observation::Removed { .. } => {}
         }
         Ok(())
     }

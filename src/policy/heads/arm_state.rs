@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Bill, CostHead, FailureHead, HeadSettings, LatencyHead, LengthHead, QualityHead, Report, TYPICAL_TOKENS,
-    Timing, tokens_bought,
+    Bill, CostHead, FailureHead, HeadSettings, LatencyHead, LengthHead, QualityHead, Report, Ridge,
+    TYPICAL_TOKENS, Timing, tokens_bought,
 };
 use crate::domain::{AnswerKind, Arm, ArmEstimate, UnixMs};
 use crate::math::cholesky::NotPositive;
@@ -204,6 +204,17 @@ impl ArmState {
     /// How the arm's bills relate to its price, to look at.
     pub fn cost(&self) -> &CostHead {
         &self.cost
+    }
+
+    /// Changes what the quality head starts from.
+    ///
+    /// # Errors
+    /// When the change is refused; nothing has changed then.
+    pub fn start_from(
+        &mut self,
+        change: impl FnOnce(&mut Ridge) -> Result<(), NotPositive>,
+    ) -> Result<(), NotPositive> {
+        self.quality.start_from(change)
     }
 
     /// The quality head, to look at.

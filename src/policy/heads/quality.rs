@@ -85,6 +85,19 @@ impl QualityHead {
         }
     }
 
+    /// Changes what the regression starts from, see [`Ridge::take_in`] and its like.
+    ///
+    /// # Errors
+    /// When the change is refused; nothing has changed then.
+    pub fn start_from(
+        &mut self,
+        change: impl FnOnce(&mut Ridge) -> Result<(), NotPositive>,
+    ) -> Result<(), NotPositive> {
+        change(&mut self.ridge)?;
+        self.offset.refresh(self.ridge.theta(), self.ridge.sigma());
+        Ok(())
+    }
+
     /// Reports received, revisions not counted.
     pub fn reports(&self) -> u64 {
         self.reports

@@ -5,6 +5,8 @@
 //! noise: a yes or no moves an arm less than a graded report. The noise is estimated from the same sums, so a fit depends on
 //! what was reported and not on the order of corrections.
 
+mod inherit;
+
 use serde::{Deserialize, Serialize};
 
 use crate::domain::Estimate;

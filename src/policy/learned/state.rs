@@ -1,5 +1,7 @@
 //! The learner's state: a fold over observations, and its bytes.
 
+mod roster;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use crate::math::cholesky::NotPositive;
 use crate::policy::drift::{Alarm, REMEMBERED, Signal, TrafficWatch};
 use crate::policy::heads::{Answer, ArmState, Changes, FlatPrior, HeadSettings, Report, common_slopes};
 use crate::policy::{LearnError, Learner, Observation, Policy};
+
+pub use roster::Roster;
 
 /// First bytes of a stored state; the last is the version of the form.
 const MAGIC: [u8; 8] = *b"PMSTATE\x02";
@@ -84,6 +88,7 @@ pub struct LearnedState {
     alarms: Arc<VecDeque<Alarm>>,
     raised: u64,
     traffic: Arc<TrafficWatch>,
+    roster: Arc<Roster>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
 
@@ -97,6 +102,7 @@ struct Stored {
     alarms: Arc<VecDeque<Alarm>>,
     raised: u64,
     traffic: Arc<TrafficWatch>,
+    roster: Arc<Roster>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
 
@@ -131,6 +137,7 @@ impl LearnedState {
             alarms: Arc::default(),
             raised: 0,
             traffic: Arc::new(TrafficWatch::new(dim)),
+            roster: Arc::default(),
             arms: BTreeMap::new(),
         })
     }
@@ -154,6 +161,7 @@ impl LearnedState {
         }
         (state.heard, state.now, state.raised) = (stored.heard, stored.now, stored.raised);
         (state.alarms, state.traffic) = (stored.alarms, stored.traffic);
+        state.roster = stored.roster;
         for (arm, mut heads) in stored.arms {
             Arc::make_mut(&mut heads)
                 .restore(dim)
@@ -195,6 +203,7 @@ impl LearnedState {
             alarms: Arc::clone(&self.alarms),
             raised: self.raised,
             traffic: Arc::clone(&self.traffic),
+            roster: Arc::clone(&self.roster),
             unknown: Arc::clone(&self.unknown),
             arms: self.arms.clone(),
         })
@@ -337,6 +346,11 @@ impl Learner for LearnedState {
                 self.asked(context)
             }
             Observation::Failed { arm, at } => self.failed(arm, at),
+            Observation::Added { arm, prior } => self.added(arm, prior),
+            Observation::Removed { arm } => {
+                self.gone(arm);
+                Ok(())
+            }
         }
     }
 
@@ -354,6 +368,7 @@ impl Learner for LearnedState {
             alarms: Arc::clone(&self.alarms),
             raised: self.raised,
             traffic: Arc::clone(&self.traffic),
+            roster: Arc::clone(&self.roster),
             arms: self.arms.clone(),
         };
         // Encoding into memory has no way to fail; were there one, the empty body would be refused when it is read.

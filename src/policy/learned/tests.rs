@@ -1,6 +1,7 @@
 //! The learner and the policy together: it learns who is good at what, keeps its promises on state, and refuses what it must.
 
 mod endurance;
+mod joining;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

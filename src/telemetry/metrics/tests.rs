@@ -23,6 +23,7 @@ fn names_and_labels_stay_as_they_are() {
     m.embedded("minilm", EmbedReason::Chosen, Duration::from_millis(4));
     m.decided(Duration::from_micros(12));
     m.feedback(FeedbackResult::Stored);
+    m.outclassed(&arm, true);
     m.store(3, 1);
     m.learner(Seq(8), Seq(10), 2);
     m.drift(Some(&arm), "quality", 0.5);
@@ -33,6 +34,7 @@ fn names_and_labels_stay_as_they_are() {
     let mut lines: Vec<_> = text.lines().filter(shown).collect();
     lines.sort_unstable();
     insta::assert_snapshot!(lines.join("\n"), @r#"
+    # TYPE pointsman_arm_outclassed gauge
     # TYPE pointsman_attempts counter
     # TYPE pointsman_cost_usd counter
     # TYPE pointsman_decision_seconds histogram
@@ -51,6 +53,7 @@ fn names_and_labels_stay_as_they_are() {
     # TYPE pointsman_store_dropped_events counter
     # TYPE pointsman_store_queue gauge
     # TYPE pointsman_tokens counter
+    pointsman_arm_outclassed{arm="a/x"} 1
     pointsman_attempts_total{arm="a/x",end="answered"} 1
     pointsman_cost_usd_total{arm="a/x"} 0.25
     pointsman_decision_seconds_count 1

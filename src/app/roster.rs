@@ -1,0 +1,129 @@
+//! Arms that joined or went since the last start: told to the log, and through it to the learner.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::AppError;
+use crate::config::PriorSource;
+use crate::domain::{AdminEvent, ArmId, ArmPrior, EventBody, RatedSums, Seq};
+use crate::learning::LearningHandle;
+use crate::math::cholesky::{packed_len, rank_one};
+use crate::policy::Standing;
+use crate::service::Reader;
+use crate::store::Store;
+use crate::wire::chat::ChatRequest;
+
+/// Reports on some arm that make a deployment a running one, whose further arms are new.
+const RUNNING: u64 = 50;
+/// The longest sheet that is read.
+const MOST_ROWS: usize = 5000;
+/// The shortest that says anything.
+const LEAST_ROWS: usize = 10;
+
+/// What is configured.
+pub(super) struct Configured<'a> {
+    /// All arms, sorted.
+    pub(super) arms: &'a [ArmId],
+    /// Those that some route learns about.
+    pub(super) learned: &'a [ArmId],
+    pub(super) priors: &'a BTreeMap<ArmId, PriorSource>,
+    pub(super) comparable_usd: &'a BTreeMap<ArmId, f64>,
+}
+
+/// Appends what has changed and waits until requests see it. Nothing on a first start without priors.
+pub(super) async fn tell(
+    configured: &Configured<'_>,
+    reader: &Reader,
+    store: &Store,
+    learning: &LearningHandle,
+) -> Result<(), AppError> {
+    let policy = learning.policy();
+    let present = policy.present();
+    let running = present.iter().any(|(_, reports)| *reports >= RUNNING);
+    let mut last = Seq(0);
+    for (arm, _) in present.iter().filter(|(arm, _)| configured.arms.binary_search(arm).is_err()) {
+        tracing::info!(%arm, "the model is configured no more; what was learned of it is kept");
+        last = store.append(EventBody::Admin(AdminEvent::ArmRemoved { arm: arm.clone() })).await?;
+    }
+    for arm in configured.arms {
+        let prior = match (policy.standing(arm), configured.priors.get(arm)) {
+            (Some(Standing::Removed), _) => ArmPrior::Unknown,
+            (None, Some(source)) => prior(arm, source, configured, reader).await?,
+            (None, None) if running && configured.learned.contains(arm) => ArmPrior::Unknown,
+            _ => continue,
+        };
+        tracing::info!(%arm, "the model is new to the router");
+        last = store.append(EventBody::Admin(AdminEvent::ArmAdded { arm: arm.clone(), prior })).await?;
+    }
+    let mut status = learning.watch();
+    // The learner's end of the channel lives as long as the program does.
+    let _seen = status.wait_for(|s| s.published >= last || s.unwell.is_some()).await;
+    Ok(())
+}
+
+async fn prior(
+    arm: &ArmId,
+    source: &PriorSource,
+    configured: &Configured<'_>,
+    reader: &Reader,
+) -> Result<ArmPrior, AppError> {
+    Ok(match source {
+        PriorSource::Like(sibling) => ArmPrior::Like { arm: sibling.clone() },
+        PriorSource::Sheet(path) => ArmPrior::Sheet(Box::new(sheet(path, reader).await?)),
+        PriorSource::Price => {
+            let mut peers = configured.comparable_usd.clone();
+            peers.remove(arm).map_or(ArmPrior::Unknown, |usd| ArmPrior::Price { usd, peers })
+        }
+    })
+}
+
+/// Embeds the prompts and sums them up.
+async fn sheet(path: &Path, reader: &Reader) -> Result<RatedSums, AppError> {
+    let fault = |message: String| AppError::Sheet { path: path.to_owned(), message };
+    let rows = rows(path).map_err(fault)?;
+    let dim = reader.featurizer.dim();
+    let mut sums = RatedSums {
+        schema: reader.featurizer.schema().clone(),
+        xx: vec![0.0; packed_len(dim)],
+        xy: vec![0.0; dim],
+        yy: 0.0,
+        rows: 0.0,
+    };
+    for (prompt, quality) in rows {
+        let body = serde_json::json!({"model": "sheet", "messages": [{"role": "user", "content": prompt}]});
+        let prompt =
+            ChatRequest::parse(body.to_string().as_bytes()).map_err(|e| fault(e.to_string()))?.prompt();
+        let (context, _) = reader.context(&prompt).await;
+        let context =
+            context.and_then(|c| c.ok_or_else(|| "a prompt was not read".to_owned())).map_err(fault)?;
+        let x: Vec<f64> = context.features().iter().map(|x| f64::from(*x)).collect();
+        rank_one(&mut sums.xx, &x, 1.0);
+        sums.xy.iter_mut().zip(&x).for_each(|(sum, x)| *sum += quality * x);
+        sums.yy += quality * quality;
+        sums.rows += 1.0;
+    }
+    Ok(sums)
+}
+
+#[derive(serde::Deserialize)]
+struct Row {
+    prompt: String,
+    quality: f64,
+}
+
+fn rows(path: &Path) -> Result<Vec<(String, f64)>, String> {
+    let mut reader = csv::Reader::from_path(path).map_err(|e| e.to_string())?;
+    let mut rows = Vec::new();
+    for row in reader.deserialize::<Row>().take(MOST_ROWS) {
+        let row = row.map_err(|e| format!("{e}; the columns are `prompt` and `quality`"))?;
+        if !(0.0..=1.0).contains(&row.quality) || row.prompt.is_empty() {
+            let line = rows.len() + 2;
+            return Err(format!("line {line}: a prompt and a quality between 0 and 1 are wanted"));
+        }
+        rows.push((row.prompt, row.quality));
+    }
+    if rows.len() < LEAST_ROWS {
+        return Err(format!("has {} rows; at least {LEAST_ROWS} are wanted, better 100 or more", rows.len()));
+    }
+    Ok(rows)
+}
