@@ -28,6 +28,8 @@ pub struct BenchArgs {
 enum Bench {
     /// The policy over folders of recorded outcomes, beside single models, mixes, kNN, ridge and the oracle
     Routing(RoutingArgs),
+    /// Time and result of retraining on a made-up log
+    Retrain(super::bench_retrain::RetrainBenchArgs),
 }
 
 /// What is measured.
@@ -105,7 +107,10 @@ fn share(text: &str) -> Result<f64, String> {
 /// # Errors
 /// When a folder cannot be read, a model is not in it, or the result cannot be written.
 pub fn run(args: BenchArgs) -> anyhow::Result<()> {
-    let Bench::Routing(args) = args.what;
+    let args = match args.what {
+        Bench::Routing(args) => args,
+        Bench::Retrain(args) => return super::bench_retrain::run(&args),
+    };
     let loader = Loader::new(args.cache.clone(), args.models.clone(), args.embedder)?;
     let sets = args.data.iter().map(|folder| loader.load(folder)).collect::<anyhow::Result<Vec<Loaded>>>()?;
     let text = match args.protocol {

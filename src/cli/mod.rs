@@ -1,12 +1,19 @@
 //! The command line: one file per sub-command. The only module (with `main`) that prints, and that may end on any error.
 
 mod bench;
+mod bench_retrain;
 mod check;
 mod demo;
+mod evaluate;
 mod explain;
 mod init;
 mod keys;
 mod output;
+mod progress;
+mod promote;
+mod recorded;
+mod replay;
+mod retrain;
 mod serve;
 mod train;
 mod version;
@@ -38,9 +45,22 @@ enum Command {
     Check(check::Args),
     /// Tell why a decision went to its model, and what would have changed it.
     Explain(explain::ExplainArgs),
-    /// Fit what ships with the router.
-    #[command(subcommand)]
-    Train(TrainCommand),
+    /// Train a policy from the log or a folder of outcomes, score it, and write it as a bundle; or fit what ships with the router.
+    #[command(args_conflicts_with_subcommands = true)]
+    Train {
+        /// Fit something else than a policy.
+        #[command(subcommand)]
+        what: Option<TrainCommand>,
+        /// Of the policy.
+        #[command(flatten)]
+        policy: retrain::RetrainArgs,
+    },
+    /// Tell what a bundle would have been worth on the log, or is worth on recorded outcomes.
+    Evaluate(evaluate::EvaluateArgs),
+    /// Let a bundle take over, in a running service too.
+    Promote(promote::PromoteArgs),
+    /// Tell what logged traffic would have come to under an edited configuration; exit code 1 when a stated guard fails.
+    Replay(replay::ReplayArgs),
     /// Measure.
     Bench(bench::BenchArgs),
     /// Create, list and revoke client keys.
@@ -77,8 +97,16 @@ pub fn main() -> ExitCode {
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Train(TrainCommand::Features(args)) => train::run(args).map(|()| ExitCode::SUCCESS),
-        Command::Train(TrainCommand::Encoder(args)) => train::run_encoder(args).map(|()| ExitCode::SUCCESS),
+        Command::Train { what: None, policy } => retrain::run(&policy),
+        Command::Train { what: Some(TrainCommand::Features(args)), .. } => {
+            train::run(args).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Train { what: Some(TrainCommand::Encoder(args)), .. } => {
+            train::run_encoder(args).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Replay(args) => replay::run(&args),
+        Command::Promote(args) => promote::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
         Command::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
         Command::Keys(args) => keys::run(&args),
         Command::Version(args) => version::run(&args),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArmId, ArmPrior, Completed, Decision, Feedback, KeyId, RouteName, Seq, UnixMs};
+use super::{ArmId, ArmPrior, Completed, Decision, Feedback, KeyId, PolicyVersion, RouteName, Seq, UnixMs};
 
 /// Something an operator did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,6 +12,11 @@ pub enum AdminEvent {
     KeyCreated {
         /// Which.
         key: KeyId,
+    },
+    /// A policy bundle took over: the learner goes on from its state.
+    PolicyPromoted {
+        /// Which.
+        policy: PolicyVersion,
     },
     /// A client key was revoked.
     KeyRevoked {

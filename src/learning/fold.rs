@@ -2,8 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Joiner;
-use crate::domain::Seq;
+use super::{Joiner, Unusable};
+use crate::domain::{AdminEvent, Event, EventBody, PolicyVersion, Seq};
 use crate::policy::Learner;
 use crate::store::{ScannedRow, Store, StoreError};
 
@@ -32,7 +32,7 @@ pub fn fold(store: &Store, learner: &mut dyn Learner, upto: Seq) -> Result<Folde
             break;
         }
         for row in rows.iter().take_while(|row| row.seq <= upto) {
-            let used = joiner.observe(row, store, &mut |o| learner.apply(o))?;
+            let used = take(&mut joiner, row, store, learner)?;
             folded.applied = row.seq;
             folded.set_aside += u64::from(used.is_err());
         }
@@ -41,6 +41,51 @@ pub fn fold(store: &Store, learner: &mut dyn Learner, upto: Seq) -> Result<Folde
         }
     }
     Ok(folded)
+}
+
+/// One row into the learner. A promotion replaces its state by the bundle's and what the log says after the bundle's cut.
+fn take(
+    joiner: &mut Joiner,
+    row: &ScannedRow,
+    store: &Store,
+    learner: &mut dyn Learner,
+) -> Result<Result<(), Unusable>, StoreError> {
+    match &row.event {
+        Ok(Event { body: EventBody::Admin(AdminEvent::PolicyPromoted { policy }), .. }) => {
+            promote(policy, row.seq, store, learner)
+        }
+        _ => joiner.observe(row, store, &mut |o| learner.apply(o)),
+    }
+}
+
+/// Earlier promotions after the cut count for nothing: the bundle takes over from them too.
+fn promote(
+    policy: &PolicyVersion,
+    at: Seq,
+    store: &Store,
+    learner: &mut dyn Learner,
+) -> Result<Result<(), Unusable>, StoreError> {
+    let refused = |why: String| Ok(Err(Unusable::Bundle { policy: policy.clone(), why }));
+    let Some(kept) = store.policy(policy)? else { return refused("the store does not have it".to_owned()) };
+    if let Err(why) = learner.adopt(&kept.state) {
+        return refused(why);
+    }
+    let (mut joiner, mut done) = (Joiner::default(), kept.cut);
+    while done < at {
+        let rows = store.scan(done, SCAN)?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in &rows {
+            done = row.seq;
+            if done < at
+                && let Err(unusable) = joiner.observe(row, store, &mut |o| learner.apply(o))?
+            {
+                tracing::debug!(seq = done.0, %unusable, "passed over while a bundle takes over");
+            }
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// What became of one row.
@@ -60,7 +105,7 @@ pub(super) fn step(
     store: &Store,
     learner: &mut dyn Learner,
 ) -> Result<Step, StoreError> {
-    let caught = catch_unwind(AssertUnwindSafe(|| joiner.observe(row, store, &mut |o| learner.apply(o))));
+    let caught = catch_unwind(AssertUnwindSafe(|| take(joiner, row, store, learner)));
     match caught {
         Ok(Ok(Ok(()))) => Ok(Step::Used),
         Ok(Ok(Err(unusable))) => Ok(Step::SetAside(unusable.to_string())),

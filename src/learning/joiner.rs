@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::domain::{
     AdminEvent, ArmId, Completed, CompletionEnd, Context, Decision, DecisionId, Event, EventBody, Feedback,
-    Price, Replaced, Seq, Source,
+    PolicyVersion, Price, Replaced, Seq, Source,
 };
 use crate::policy::{Bill, LearnError, Observation};
 use crate::store::{ScannedRow, Store, StoreError};
@@ -28,6 +28,14 @@ pub enum Unusable {
     /// Its decision is not in the log before it.
     #[error("decision {0} is not in the log before it")]
     NoDecision(DecisionId),
+    /// A promoted bundle cannot take over.
+    #[error("policy {policy} cannot take over: {why}")]
+    Bundle {
+        /// Which.
+        policy: PolicyVersion,
+        /// Why.
+        why: String,
+    },
     /// The learner refuses it.
     #[error(transparent)]
     Refused(#[from] LearnError),
@@ -146,7 +154,8 @@ fn tell_admin(event: &AdminEvent, sink: &mut Sink<'_>) -> Result<(), LearnError>
         AdminEvent::ArmRemoved { arm } => sink(&Observation::Removed { arm }),
         AdminEvent::KeyCreated { .. }
         | AdminEvent::KeyRevoked { .. }
-        | AdminEvent::RetireSuggested { .. } => Ok(()),
+        | AdminEvent::RetireSuggested { .. }
+        | AdminEvent::PolicyPromoted { .. } => Ok(()),
     }
 }
 

@@ -3,11 +3,25 @@
 //! Invariant: what is tuned here is tuned on fold 1 and trained on folds 2 to 4; no prompt's text leaves this module for a file.
 //! Nothing on the path of a request imports it.
 
+pub mod bundle;
 pub mod dataset;
+pub mod estimate;
+pub mod exact;
 pub mod features;
+pub mod plots;
+pub mod replay;
+pub mod report;
 pub mod routing_bench;
+
+pub mod scenario;
 pub mod student;
+pub mod synthetic;
+pub mod traces;
+pub mod train;
 pub mod vectors;
+
+#[cfg(test)]
+mod promotion_tests;
 
 use std::fs::File;
 use std::path::Path;

@@ -302,6 +302,14 @@ pub trait Learner: Send {
     /// An immutable policy of this state. Cheap: arms that have not changed are shared.
     fn freeze(&self, version: PolicyVersion) -> Arc<dyn Policy>;
 
+    /// Goes on from a bundle's state, as [`Self::to_bytes`] wrote it.
+    ///
+    /// # Errors
+    /// Why it cannot; nothing has changed then.
+    fn adopt(&mut self, _state: &[u8]) -> Result<(), String> {
+        Err("this learner takes no bundle".to_owned())
+    }
+
     /// The whole state; equal states give equal bytes.
     fn to_bytes(&self) -> Vec<u8>;
 }

@@ -16,8 +16,11 @@ const LOWEST_SQLITE: i32 = 3_051_003;
 /// Marks a file as ours: "Pnts".
 const APPLICATION_ID: i64 = 0x506e_7473;
 /// One entry for each schema version; an entry never changes once released.
-const SCHEMA: &[M<'static>] =
-    &[M::up(include_str!("schema/0001_log.sql")), M::up(include_str!("schema/0002_key_budgets.sql"))];
+const SCHEMA: &[M<'static>] = &[
+    M::up(include_str!("schema/0001_log.sql")),
+    M::up(include_str!("schema/0002_key_budgets.sql")),
+    M::up(include_str!("schema/0003_policies.sql")),
+];
 /// The write-ahead log is cut back to this after a checkpoint, bytes.
 const JOURNAL_SIZE_LIMIT: i64 = 64 << 20;
 /// Pages in the write-ahead log that start a checkpoint.

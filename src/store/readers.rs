@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
 
 use super::open::open_reader;
 use super::rows::{ScannedRow, decision_id, event_columns, from_sql_int, read, sql_int};
@@ -72,6 +73,14 @@ impl Store {
         })
     }
 
+    /// SHA-256 over an event's place, time and text, in hexadecimal: what a log is known by. `None`: it has no such event.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn fingerprint(&self, seq: Seq) -> Result<Option<String>, StoreError> {
+        self.readers().with(|connection| fingerprint(connection, seq))
+    }
+
     /// The event that logged this decision, when it stands before `before`.
     ///
     /// # Errors
@@ -124,6 +133,23 @@ impl Store {
             select.query_map(bound, |row| row.get(0).map(decision_id))?.collect()
         })
     }
+}
+
+/// See [`Store::fingerprint`].
+pub(super) fn fingerprint(connection: &Connection, seq: Seq) -> rusqlite::Result<Option<String>> {
+    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+    let found = connection
+        .prepare_cached("SELECT at_ms, body FROM events WHERE seq = ?1")?
+        .query_row([sql_int(seq.0)], read)
+        .optional()?;
+    Ok(found.map(|(at_ms, body)| {
+        let hash = Sha256::new()
+            .chain_update(seq.0.to_le_bytes())
+            .chain_update(at_ms.to_le_bytes())
+            .chain_update(body)
+            .finalize();
+        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    }))
 }
 
 fn assemble(rows: Vec<ScannedRow>) -> Result<Option<Record>, StoreError> {

@@ -171,6 +171,23 @@ impl LearnedState {
         Ok(state)
     }
 
+    /// What it was tuned to.
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// The same heads under another sharpness of exploration, which they never see.
+    ///
+    /// # Errors
+    /// When `gamma` is not positive and finite.
+    pub fn with_gamma(&self, gamma: f64) -> Result<Self, StateError> {
+        if !(gamma.is_finite() && gamma > 0.0) {
+            return Err(StateError::Settings { dim: self.dim });
+        }
+        let settings = Settings { gamma, ..self.settings };
+        Ok(Self { settings, ..self.clone() })
+    }
+
     /// What the features mean.
     pub fn schema(&self) -> &FeatureSchema {
         &self.schema
@@ -356,6 +373,15 @@ impl Learner for LearnedState {
 
     fn freeze(&self, version: PolicyVersion) -> Arc<dyn Policy> {
         self.snapshot(version)
+    }
+
+    fn adopt(&mut self, state: &[u8]) -> Result<(), String> {
+        let state = Self::from_bytes(state).map_err(|e| e.to_string())?;
+        if (&state.schema, state.dim) != (&self.schema, self.dim) {
+            return Err(format!("it is of schema {}, this version has {}", state.schema, self.schema));
+        }
+        *self = state;
+        Ok(())
     }
 
     fn to_bytes(&self) -> Vec<u8> {

@@ -34,7 +34,9 @@ impl LearnedState {
         let known = self.arm(arm).is_some_and(|state| state.quality().reports() > 0);
         if self.roster.removed.contains(arm) {
             if known {
-                self.change(arm, |state| state.start_from(|ridge| ridge.discount(KEPT_ON_RETURN)))?;
+                self.change(arm, |state| {
+                    state.start_from(|ridge| ridge.discount(KEPT_ON_RETURN)).map(|()| Vec::new())
+                })?;
             }
         } else if !known {
             self.begin(arm, prior)?;
@@ -55,14 +57,18 @@ impl LearnedState {
             ArmPrior::Like { arm: sibling } => {
                 let Some(theirs) = self.arms.get(sibling).map(Arc::clone) else { return Ok(()) };
                 let ridge = theirs.quality().ridge();
-                self.change(arm, |state| state.start_from(|own| own.take_after(ridge, SIBLING_REPORTS)))
+                self.change(arm, |state| {
+                    state.start_from(|own| own.take_after(ridge, SIBLING_REPORTS)).map(|()| Vec::new())
+                })
             }
             ArmPrior::Sheet(rated) => {
                 if rated.schema != self.schema {
                     let (wanted, found) = (self.schema.clone(), rated.schema.clone());
                     return Err(ContextError::WrongSchema { wanted, found }.into());
                 }
-                self.change(arm, |state| state.start_from(|own| own.take_in(rated, SHEET_ROWS)))
+                self.change(arm, |state| {
+                    state.start_from(|own| own.take_in(rated, SHEET_ROWS)).map(|()| Vec::new())
+                })
             }
             ArmPrior::Price { usd, peers } => {
                 let peers: Vec<Peer> = peers
@@ -77,7 +83,9 @@ impl LearnedState {
                     return Err(LearnError::BadNumber { field: "prior.usd", value: *usd });
                 }
                 let level = level_at(*usd, &peers);
-                self.change(arm, |state| state.start_from(|own| own.suppose(level, PRICE_REPORTS)))
+                self.change(arm, |state| {
+                    state.start_from(|own| own.suppose(level, PRICE_REPORTS)).map(|()| Vec::new())
+                })
             }
         }
     }
