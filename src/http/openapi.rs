@@ -316,6 +316,7 @@ impl Modify for KeyScheme {
     paths(
         super::chat::create, super::route::create, super::decisions::get, super::feedback::create, super::models::list,
         super::models::get, super::embeddings::create, super::admin::stats::get,
+        super::admin::drift::get,
     ),
     modifiers(&KeyScheme),
     security((), ("key" = [])),

@@ -184,8 +184,7 @@ async fn the_decision_and_its_explanation_tell_of_the_budget() {
     let response = app.complete("auto", "Hello").await;
     let id = header(&response, "x-pointsman-decision-id").to_owned();
     response.text().await.unwrap();
-    app.learned().await;
-    let view = read(app.get(&format!("/v1/decisions/{id}")).await).await.1;
+    let view = app.get_logged(&format!("/v1/decisions/{id}")).await;
     let budget = &view["decision"]["budget"];
     assert_eq!(budget["scopes"][0]["route"], "auto");
     assert!(budget["reserved_usd"].as_f64().unwrap() >= budget["expected_usd"].as_f64().unwrap());

@@ -133,3 +133,15 @@ async fn embeddings_have_openais_shape() {
         assert_eq!(fault(response).await.2.as_deref(), Some(field));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_what_is_watched_for_drift() {
+    let app = TestApp::start().await;
+    let response = app.complete("auto", "What is the tallest mountain?").await;
+    response.text().await.unwrap();
+    app.learned().await;
+    let (status, body) = read(app.get("/admin/drift").await).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body["raised"], 0);
+    assert!(body["arms"].is_array() && body["traffic"].is_object() && body["alarms"].is_array(), "{body}");
+}

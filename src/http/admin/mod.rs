@@ -1,6 +1,7 @@
 //! What operators call: everything under `/admin`. The scope `admin` is needed (see `auth`); without any key, loopback is enough, as in
 //! the rest of the API. Nothing here reads the disk while it answers.
 
+pub(super) mod drift;
 pub(super) mod stats;
 
 use axum::Router;
@@ -10,5 +11,5 @@ use super::Api;
 
 /// All paths under `/admin`.
 pub(super) fn router() -> Router<Api> {
-    Router::new().route("/admin/stats", get(stats::get))
+    Router::new().route("/admin/stats", get(stats::get)).route("/admin/drift", get(drift::get))
 }

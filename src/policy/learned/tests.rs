@@ -364,8 +364,8 @@ fn two_prices_of_a_dollar_mix_two_distributions() {
     for (k, p) in mixed.p().iter().enumerate() {
         assert!((p - (0.75 * low.p()[k] + 0.25 * high.p()[k])).abs() < 1e-12);
     }
-    assert!(
-        high.of(&"a".into()) > low.of(&"a".into()) + 0.01,
-        "a dear dollar moves requests: {low:?} {high:?}"
-    );
+    let free = p_of(Multiplier::FREE);
+    let of_a = |p: &ArmDistribution| p.of(&"a".into());
+    assert!(of_a(&low) > of_a(&free), "where a budget binds the dear arm is explored less: {free:?} {low:?}");
+    assert!(of_a(&high) > of_a(&free) + 0.01, "a dear dollar moves requests: {free:?} {high:?}");
 }

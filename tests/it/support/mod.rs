@@ -112,6 +112,18 @@ impl TestApp {
         let end = *service.store.committed().borrow();
         status.wait_for(|s| s.applied >= end).await.unwrap();
     }
+
+    /// What `path` answers once it is found: what is still in the store's queue is waited for, commit by commit.
+    pub async fn get_logged(&self, path: &str) -> Value {
+        let mut committed = self.running.service.store.committed();
+        loop {
+            let (status, body) = read(self.get(path).await).await;
+            if status == 200 {
+                return body;
+            }
+            committed.changed().await.unwrap();
+        }
+    }
 }
 
 pub fn chat(model: &str, ask: &str) -> Value {
