@@ -11,7 +11,7 @@ use crate::math::cholesky::{packed_len, rank_one};
 use crate::policy::Standing;
 use crate::service::Reader;
 use crate::store::Store;
-use crate::wire::chat::ChatRequest;
+use crate::wire::chat::prompt_of_text;
 
 /// Reports on some arm that make a deployment a running one, whose further arms are new.
 const RUNNING: u64 = 50;
@@ -90,10 +90,7 @@ async fn sheet(path: &Path, reader: &Reader) -> Result<RatedSums, AppError> {
         rows: 0.0,
     };
     for (prompt, quality) in rows {
-        let body = serde_json::json!({"model": "sheet", "messages": [{"role": "user", "content": prompt}]});
-        let prompt =
-            ChatRequest::parse(body.to_string().as_bytes()).map_err(|e| fault(e.to_string()))?.prompt();
-        let (context, _) = reader.context(&prompt).await;
+        let (context, _) = reader.context(&prompt_of_text(&prompt)).await;
         let context =
             context.and_then(|c| c.ok_or_else(|| "a prompt was not read".to_owned())).map_err(fault)?;
         let x: Vec<f64> = context.features().iter().map(|x| f64::from(*x)).collect();

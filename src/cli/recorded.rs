@@ -13,8 +13,8 @@ use crate::embed::{Encoder, EncoderOptions};
 use crate::offline::dataset::Dataset;
 use crate::offline::vectors::vectors;
 use crate::routing::Featurizer;
-use crate::routing::statistics::prompt_of_text;
 use crate::store::{Store, StoreOptions};
+use crate::wire::chat::prompt_of_text;
 
 /// Where the recorded requests come from.
 #[derive(Debug, Clone, Args)]

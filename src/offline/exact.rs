@@ -10,13 +10,11 @@ use super::bundle::hex;
 use super::dataset::Dataset;
 use super::plots::{self, Labels, PlotError};
 use super::report::number;
-use super::routing_bench::{Curve, Parting, Point, Span, World, WorldError};
+use super::routing_bench::{Curve, Parting, Point, Span, World, WorldError, ask, charged, rated};
 use super::traces::Progress;
 use super::train::TrainOptions;
-use crate::domain::{Arm, Constraints, Context, Multiplier, PolicyVersion, Preference, UnixMs};
-use crate::policy::{
-    Ask, Exploration, LearnedPolicy, LearnedState, Learner, Observation, Policy, Settings, StateError,
-};
+use crate::domain::{Arm, Context, PolicyVersion, Preference, UnixMs};
+use crate::policy::{LearnedPolicy, LearnedState, Learner, Policy, Settings, StateError};
 
 /// Preferences of the sweep.
 const GRID: usize = 41;
@@ -212,27 +210,8 @@ pub(super) fn told(world: &World, settings: &Settings) -> Result<LearnedState, S
         LearnedState::with_settings(context.schema().clone(), context.features().len(), *settings)?;
     for case in &world.training {
         for (arm, outcome) in world.arms.iter().zip(&case.outcomes) {
-            let tokens = world.priced.then_some(outcome.output_tokens);
-            let answered = Observation::Answered {
-                arm: &arm.id,
-                context: Some(&case.context),
-                input_tokens: case.input_tokens,
-                output_tokens: tokens,
-                bill: None,
-                kind: None,
-                first_token_ms: None,
-                total_ms: None,
-                at: UnixMs(0),
-            };
-            let rated = Observation::Quality {
-                arm: &arm.id,
-                context: &case.context,
-                value: outcome.quality,
-                weight: 1.0,
-                tick: 1,
-                replaces: None,
-            };
-            for seen in [answered, rated] {
+            let charged = world.priced.then(|| charged(case, arm, outcome.cost_usd, UnixMs(0)));
+            for seen in charged.into_iter().chain([rated(case, arm, outcome.quality, 1)]) {
                 if let Err(fault) = state.apply(&seen) {
                     tracing::warn!(%fault, "an outcome was set aside");
                 }
@@ -282,23 +261,9 @@ fn score(world: &World, policy: &LearnedPolicy) -> ExactScore {
 
 /// Greedy on every scored prompt.
 fn served(world: &World, policy: &LearnedPolicy, preference: &Preference) -> Point {
-    let arms: Vec<&Arm> = world.arms.iter().collect();
     let mut sum = Point { cost_usd: 0.0, quality: 0.0 };
     for case in &world.scored {
-        let proposed = policy.propose(&Ask {
-            context: Some(&case.context),
-            arms: &arms,
-            reference: &world.arms[0],
-            preference,
-            constraints: &Constraints::default(),
-            input_tokens: case.input_tokens,
-            max_output_tokens: None,
-            turn: 0,
-            at: UnixMs(0),
-            exploration: Exploration::NONE,
-            multiplier: Multiplier::FREE,
-            cached: None,
-        });
+        let proposed = ask(world, case, preference, |a| policy.propose(a));
         let k = proposed.ok().and_then(|p| world.arms.iter().position(|arm| arm.id == p.greedy));
         let outcome = k.map(|k| case.outcomes[k]);
         // A prompt without an answer counts as one without quality.

@@ -14,7 +14,8 @@ use super::vectors::{embed, kept};
 use crate::embed::{ENCODER_SHA256, EmbedError, Encoder};
 use crate::math::{Pca, PcaError};
 use crate::routing::featurize::{FeatureManifest, FeatureSource, schema_name, sha256_hex};
-use crate::routing::statistics::{COUNT, NAMES, STATED, Scale, prompt_of_text, statistics};
+use crate::routing::statistics::{COUNT, NAMES, STATED, Scale, statistics};
+use crate::wire::chat::prompt_of_text;
 
 /// Folds that features are fitted on.
 const FOLDS: std::ops::RangeInclusive<u8> = 2..=4;

@@ -254,8 +254,8 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::statistics::prompt_of_text;
     use super::*;
+    use crate::wire::chat::prompt_of_text;
 
     fn unit(seed: usize) -> Vec<f32> {
         let raw: Vec<f32> = (0..384).map(|i| ((i * 37 + seed * 101) % 97) as f32 - 48.0).collect();

@@ -34,8 +34,6 @@ pub type Statistics = [Option<f64>; COUNT];
 const CLIP: f64 = 3.0;
 /// Bytes of the ask that are looked at: the flags need no more.
 const LOOKED_AT: usize = 16 * 1024;
-/// Bytes of a token, roughly, when nobody has counted.
-const CHARS_PER_TOKEN: usize = 4;
 
 /// Marks of program text. One of the first three is enough; of the others it takes two.
 const CODE_FENCES: [&str; 3] = ["```", "#include", "#!/"];
@@ -158,17 +156,6 @@ pub fn scores(raw: &Statistics, scales: &[Scale]) -> impl Iterator<Item = f32> {
     raw.iter().zip(scales).map(score).collect::<Vec<_>>().into_iter()
 }
 
-/// The prompt that a bare text is: one message, tokens estimated from its length.
-pub fn prompt_of_text(text: &str) -> Prompt {
-    let tokens = text.chars().count().div_ceil(CHARS_PER_TOKEN);
-    Prompt {
-        ask: text.to_owned(),
-        turns: 1,
-        input_tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
-        ..Prompt::default()
-    }
-}
-
 fn at_least_two(text: &str, marks: &[&str]) -> bool {
     marks.iter().filter(|m| text.contains(**m)).nth(1).is_some()
 }
@@ -182,6 +169,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::wire::chat::prompt_of_text;
 
     fn value(name: &str, text: &str) -> f64 {
         let at = NAMES.iter().position(|n| *n == name).unwrap();
@@ -206,7 +194,8 @@ mod tests {
         assert_eq!(value("non_ascii_share", "éa"), 0.5);
         assert_eq!(value("non_ascii_share", "列车"), 1.0);
         assert_eq!(value("log_question_marks", "a? b?"), 2.0f64.ln_1p());
-        assert_eq!(value("log_input_tokens", "12345"), 2.0f64.ln_1p());
+        // Four for the message and 1.4 for its text, rounded up.
+        assert_eq!(value("log_input_tokens", "12345"), 6.0f64.ln_1p());
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Service {
     /// Enters a decision into the books, before its call.
     pub(super) fn book(&self, decision: &Decision, ticket: &Ticket) {
         self.spend.open(ticket);
-        ticket.pace(self.spend.clock.now(), decision);
+        ticket.pace(self.spend.clock.at(decision.at), decision);
     }
 
     /// Keeps what was reserved for a call that the client makes itself.

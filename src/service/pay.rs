@@ -25,7 +25,7 @@ impl Service {
         mut given: Circumstances,
         scopes: Scopes,
     ) -> Result<(Decision, Ticket), ServiceError> {
-        let at = self.spend.clock.now();
+        let at = self.spend.clock.at(given.at);
         let (multiplier, decisive) = scopes.multiplier(at);
         candidates.multiplier = multiplier;
         let first = decide(&candidates, prompt, given.clone());
@@ -76,7 +76,7 @@ impl Service {
             let ticket = Ticket::of(&decision, scopes, Amount::default(), quote.expected_usd);
             return Ok((decision, ticket));
         }
-        let at = self.spend.clock.now();
+        let at = self.spend.clock.at(decision.at);
         scopes.reserve(at, quote.amount).map_err(|denied| ServiceError::BudgetExceeded(Box::new(denied)))?;
         let paid = Paid { multiplier: Multiplier::FREE, decisive: None, quote };
         let first = decision.clone();

@@ -18,6 +18,7 @@ mod feedback;
 mod golden;
 mod joining;
 mod refusals;
+mod reproduces;
 mod sessions;
 mod strategies;
 mod support;

@@ -12,7 +12,7 @@ use crate::offline::dataset::{Dataset, Row};
 use crate::offline::routing_bench::{Parting, World};
 use crate::offline::vectors::vectors;
 use crate::routing::featurize::Featurizer;
-use crate::wire::chat::ChatRequest;
+use crate::wire::chat::prompt_of_text;
 
 /// Who reads the prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -78,10 +78,7 @@ impl Loader {
     }
 
     fn context(&self, row: &Row, vector: &[f32]) -> anyhow::Result<Context> {
-        // Read as the service reads a lone message, so that what is measured here is what requests get.
-        let body =
-            serde_json::json!({"model": "auto", "messages": [{"role": "user", "content": row.prompt}]});
-        let prompt = ChatRequest::parse(body.to_string().as_bytes())?.prompt();
+        let prompt = prompt_of_text(&row.prompt);
         if !self.read_by.student_reads(row) {
             return Ok(self.featurizer.context(vector, &prompt)?);
         }

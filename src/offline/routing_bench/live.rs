@@ -41,12 +41,14 @@ pub struct LiveOptions {
     pub feedback: f64,
     /// Milliseconds between two requests.
     pub pace_ms: i64,
+    /// Index of the arm that the route has as its default: the unit of weights and of floors.
+    pub default_arm: usize,
 }
 
 impl Default for LiveOptions {
     fn default() -> Self {
         let (settings, exploration) = (Settings::DEFAULT, Exploration::DEFAULT);
-        Self { settings, exploration, feedback: 1.0, pace_ms: 100 }
+        Self { settings, exploration, feedback: 1.0, pace_ms: 100, default_arm: 0 }
     }
 }
 
@@ -63,6 +65,21 @@ pub struct Step {
     pub rated: bool,
     /// With which probability each arm could have been drawn, shape `[k]`.
     pub chances: Vec<f64>,
+}
+
+/// A request that was put to the policy, as the service puts it.
+#[derive(Debug, Clone)]
+pub struct Asked<'c> {
+    /// The prompt.
+    pub case: &'c Case,
+    /// What was expected of whom, and with which chances.
+    pub proposal: Proposal,
+    /// What a dollar cost.
+    pub multiplier: Multiplier,
+    /// As offered, shape `[<= k]`.
+    arms: Vec<Arm>,
+    turn: usize,
+    at: UnixMs,
 }
 
 /// A scope's two layers.
@@ -112,20 +129,24 @@ impl<'a> Live<'a> {
         if purse.turn(at) {
             pacer.forgive();
         }
-        pacer.refresh(at);
         pacer.multiplier()
     }
 
-    /// Books a call as the service does: what was expected when it was drawn, and what it came to.
-    fn pay(&mut self, proposal: &Proposal, drawn: &ArmId, cost_usd: f64, at: UnixMs) {
+    /// Books a decision as the service does, before its call: the price for the next request is found here.
+    fn book(&mut self, asked: &Asked<'_>, expected_usd: f64) {
         let Some(Budget { purse, pacer }) = &mut self.budget else { return };
-        let expected = proposal.estimates.iter().find(|e| e.arm == *drawn).map_or(0.0, |e| e.cost_usd);
-        let priced_at = pacer.multiplier().likelier();
-        let offers = offers(&proposal.estimates, &Constraints::default(), priced_at);
-        purse.count(at);
-        pacer.requested(offers, purse.per_request_usd(at).unwrap_or(f64::INFINITY), expected);
+        let offers = offers(&asked.proposal.estimates, &Constraints::default(), asked.multiplier.likelier());
+        purse.count(asked.at);
+        let Some(budget) = purse.per_request_usd(asked.at) else { return };
+        pacer.requested(offers, budget, expected_usd);
+        pacer.refresh(asked.at);
+    }
+
+    /// Books what the call came to.
+    fn settle(&mut self, expected_usd: f64, cost_usd: f64) {
+        let Some(Budget { purse, pacer }) = &mut self.budget else { return };
         purse.spend(Amount::of_usd(cost_usd), None);
-        pacer.settled(expected, cost_usd);
+        pacer.settled(expected_usd, cost_usd);
     }
 
     /// Lives through `cases` in this order.
@@ -135,18 +156,37 @@ impl<'a> Live<'a> {
 
     /// One request; `None` when the policy has no answer.
     pub fn step(&mut self, case: &Case, preference: &Preference) -> Option<Step> {
+        let at = UnixMs(self.turn as i64 * self.options.pace_ms);
+        let asked = self.ask(case, preference, at)?;
+        let distribution = &asked.proposal.distribution;
+        let drawn = draw(distribution, self.rng.random());
+        let chance = |arm: &Arm| distribution.arms().iter().position(|id| *id == arm.id);
+        let chances = self.world.arms.iter().map(|arm| chance(arm).map_or(0.0, |i| distribution.p()[i]));
+        let chances: Vec<f64> = chances.collect();
+        let k = self.world.arms.iter().position(|arm| arm.id == drawn.arm)?;
+        let outcome = self.script.outcome(asked.turn, case, k);
+        let rated = self.rng.random_bool(self.options.feedback);
+        self.answered(&asked, &drawn.arm, outcome.cost_usd, at);
+        if rated {
+            self.pupil.rate(case, k, outcome.quality);
+        }
+        Some(Step { arm: k, quality: outcome.quality, cost_usd: outcome.cost_usd, rated, chances })
+    }
+
+    /// Puts a request to the policy; `None` when it has no answer.
+    pub fn ask<'c>(&mut self, case: &'c Case, preference: &Preference, at: UnixMs) -> Option<Asked<'c>> {
         let turn = self.turn;
         self.turn += 1;
-        let at = UnixMs(turn as i64 * self.options.pace_ms);
-        let offered: Vec<Arm> = (0..self.world.arms.len())
+        let arms: Vec<Arm> = (0..self.world.arms.len())
             .filter_map(|k| self.script.arm(turn, &self.world.arms[k], k))
             .collect();
-        let arms: Vec<&Arm> = offered.iter().collect();
+        let offered: Vec<&Arm> = arms.iter().collect();
+        let multiplier = self.multiplier(at);
         let policy = self.pupil.policy(format!("learned@{turn}"));
-        let ask = Ask {
+        let proposal = policy.propose(&Ask {
             context: Some(&case.context),
-            arms: &arms,
-            reference: arms.first()?,
+            arms: &offered,
+            reference: &self.world.arms[self.options.default_arm],
             preference,
             constraints: &Constraints::default(),
             input_tokens: case.input_tokens,
@@ -154,25 +194,21 @@ impl<'a> Live<'a> {
             turn: turn as u64,
             at,
             exploration: self.options.exploration,
-            multiplier: self.multiplier(at),
+            multiplier,
             cached: None,
-        };
-        let proposal = policy.propose(&ask).ok()?;
-        drop(policy);
-        let distribution = &proposal.distribution;
-        let drawn = draw(distribution, self.rng.random());
-        let chance = |arm: &Arm| distribution.arms().iter().position(|id| *id == arm.id);
-        let chances = self.world.arms.iter().map(|arm| chance(arm).map_or(0.0, |i| distribution.p()[i]));
-        let chances: Vec<f64> = chances.collect();
-        let k = self.world.arms.iter().position(|arm| arm.id == drawn.arm)?;
-        let outcome = self.script.outcome(turn, case, k);
-        self.pay(&proposal, &drawn.arm, outcome.cost_usd, at);
-        let rated = self.rng.random_bool(self.options.feedback);
-        self.pupil.charge(case, k, &outcome, at);
-        if rated {
-            self.pupil.rate(case, k, outcome.quality);
+        });
+        Some(Asked { case, proposal: proposal.ok()?, multiplier, arms, turn, at })
+    }
+
+    /// The drawn arm was called, and its cost reported at `at`.
+    pub fn answered(&mut self, asked: &Asked<'_>, drawn: &ArmId, cost_usd: f64, at: UnixMs) {
+        let expected = asked.proposal.estimates.iter().find(|e| e.arm == *drawn).map_or(0.0, |e| e.cost_usd);
+        self.book(asked, expected);
+        self.settle(expected, cost_usd);
+        self.pupil.asked(asked.case, asked.at);
+        if let Some(arm) = asked.arms.iter().find(|arm| arm.id == *drawn) {
+            self.pupil.charge(asked.case, arm, cost_usd, at);
         }
-        Some(Step { arm: k, quality: outcome.quality, cost_usd: outcome.cost_usd, rated, chances })
     }
 }
 

@@ -26,16 +26,16 @@ mod world;
 
 pub use curve::{Curve, Point, Span};
 pub use join::join;
-pub use live::{AsRecorded, LiveOptions, Script};
+pub use live::{AsRecorded, Asked, Live, LiveOptions, Script, Step};
 pub use newarm::newarm;
 pub use paced::{paced, regression};
 pub use peers::{PeerCurves, Peers, export};
 pub use predict::Predictions;
 pub use report::{Gain, Interval, Report, Row};
-pub use stream::StreamOptions;
+pub use stream::{StreamOptions, ask, charged, rated};
 pub use table::{Figure, Goal, Line, Table};
 pub use windows::windows;
-pub use world::{Parting, World, WorldError};
+pub use world::{Case, Outcome, Parting, World, WorldError};
 
 use crate::policy::{Settings, StateError};
 

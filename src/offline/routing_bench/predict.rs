@@ -84,7 +84,7 @@ fn ridge(world: &World, settings: &Settings) -> Result<Predictions, StateError> 
     let mut pupil = Pupil::new(world, &settings)?;
     for case in &world.training {
         for k in 0..world.arms.len() {
-            pupil.charge(case, k, &case.outcomes[k], UnixMs(0));
+            pupil.charge(case, &world.arms[k], case.outcomes[k].cost_usd, UnixMs(0));
             pupil.rate(case, k, case.outcomes[k].quality);
         }
     }

@@ -7,11 +7,11 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
 use super::BenchOptions;
-use super::world::{Case, Outcome, World};
+use super::world::{Case, World};
 use crate::domain::{Arm, Constraints, Multiplier, PolicyVersion, Preference, UnixMs};
 use crate::policy::explore::draw;
 use crate::policy::{
-    Ask, Exploration, LearnedPolicy, LearnedState, Learner, Observation, Policy, StateError,
+    Ask, Bill, Exploration, LearnedPolicy, LearnedState, Learner, Observation, Policy, StateError,
 };
 
 /// How a stream is learned from.
@@ -34,6 +34,9 @@ impl Default for StreamOptions {
 /// Milliseconds between two requests.
 const PACE_MS: i64 = 1000;
 
+/// What a user's report counts with weight 1; see [`Observation::Quality`].
+const USERS_PRECISION: f64 = 1.0;
+
 /// A learner and the arms' clocks, which the log keeps elsewhere.
 pub struct Pupil<'a> {
     world: &'a World,
@@ -50,34 +53,22 @@ impl<'a> Pupil<'a> {
         Ok(Self { world, state, ticks: vec![0; world.arms.len()] })
     }
 
-    /// Is told what arm `k` cost on a prompt.
-    pub fn charge(&mut self, case: &Case, k: usize, outcome: &Outcome, at: UnixMs) {
-        let seen = Observation::Answered {
-            arm: &self.world.arms[k].id,
-            context: Some(&case.context),
-            input_tokens: case.input_tokens,
-            bill: None,
-            kind: None,
-            output_tokens: self.world.priced.then_some(outcome.output_tokens),
-            first_token_ms: None,
-            total_ms: None,
-            at,
-        };
-        self.apply(&seen);
+    /// Is told that a prompt was asked.
+    pub fn asked(&mut self, case: &Case, at: UnixMs) {
+        self.apply(&Observation::Asked { context: &case.context, at });
+    }
+
+    /// Is told what `arm`, at its price of that time, cost on a prompt.
+    pub fn charge(&mut self, case: &Case, arm: &Arm, cost_usd: f64, at: UnixMs) {
+        if self.world.priced {
+            self.apply(&charged(case, arm, cost_usd, at));
+        }
     }
 
     /// Is told how good arm `k` was on a prompt.
     pub fn rate(&mut self, case: &Case, k: usize, value: f64) {
         self.ticks[k] += 1;
-        let seen = Observation::Quality {
-            arm: &self.world.arms[k].id,
-            context: &case.context,
-            value,
-            weight: 1.0,
-            tick: self.ticks[k],
-            replaces: None,
-        };
-        self.apply(&seen);
+        self.apply(&rated(case, &self.world.arms[k], value, self.ticks[k]));
     }
 
     /// A recorded outcome is sound; one that is not teaches nothing, as in the service.
@@ -90,6 +81,33 @@ impl<'a> Pupil<'a> {
     /// What it has learned.
     pub fn policy(&self, version: String) -> Arc<LearnedPolicy> {
         self.state.snapshot(PolicyVersion::new(version))
+    }
+}
+
+/// A report of what a call cost and nothing else, as callers of `/v1/route` send it who do not count tokens.
+pub fn charged<'a>(case: &'a Case, arm: &'a Arm, cost_usd: f64, at: UnixMs) -> Observation<'a> {
+    Observation::Answered {
+        arm: &arm.id,
+        context: Some(&case.context),
+        input_tokens: case.input_tokens,
+        output_tokens: None,
+        bill: Some(Bill { cost_usd, price: arm.price, asked_tokens: case.input_tokens, cached_share: None }),
+        kind: None,
+        first_token_ms: None,
+        total_ms: None,
+        at,
+    }
+}
+
+/// A user's report of how good an answer was.
+pub fn rated<'a>(case: &'a Case, arm: &'a Arm, value: f64, tick: u64) -> Observation<'a> {
+    Observation::Quality {
+        arm: &arm.id,
+        context: &case.context,
+        value,
+        weight: USERS_PRECISION,
+        tick,
+        replaces: None,
     }
 }
 
@@ -141,7 +159,8 @@ pub fn learn(
         let Ok(proposed) = proposed else { continue };
         let drawn = draw(&proposed.distribution, rng.random());
         let Some(k) = world.arms.iter().position(|arm| arm.id == drawn.arm) else { continue };
-        pupil.charge(case, k, &case.outcomes[k], at);
+        pupil.asked(case, at);
+        pupil.charge(case, &world.arms[k], case.outcomes[k].cost_usd, at);
         if rng.random_bool(options.stream.full) {
             (0..world.arms.len()).for_each(|k| pupil.rate(case, k, case.outcomes[k].quality));
         } else if rng.random_bool(options.stream.feedback) {

@@ -35,9 +35,7 @@ impl Script for Dearer {
         if k != self.arm || turn < self.from {
             return recorded;
         }
-        let longer = if self.edited { 1.0 } else { DEARER };
-        let output_tokens = (f64::from(recorded.output_tokens) * longer) as u32;
-        Outcome { cost_usd: recorded.cost_usd * DEARER, output_tokens, ..recorded }
+        Outcome { cost_usd: recorded.cost_usd * DEARER, ..recorded }
     }
 
     fn arm(&self, turn: usize, arm: &Arm, k: usize) -> Option<Arm> {

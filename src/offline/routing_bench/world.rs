@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::{Arm, ArmId, CapabilitySet, Context, Limits, Price, ProviderId};
 use crate::offline::dataset::{Cell, Dataset, Row};
+use crate::wire::chat::prompt_of_text;
 
 /// Fold that is scored; the others are learned from.
 const SCORED_FOLD: u8 = 1;
@@ -78,8 +79,6 @@ pub struct Outcome {
     pub quality: f64,
     /// USD; 0 in a world without costs.
     pub cost_usd: f64,
-    /// Output tokens, or what stands for them.
-    pub output_tokens: u32,
 }
 
 /// A prompt.
@@ -91,7 +90,7 @@ pub struct Case {
     pub context: Context,
     /// The encoder's vector.
     pub vector: Arc<[f32]>,
-    /// Input tokens, the mean over the arms' counts.
+    /// Input tokens as the service estimates them; how many were billed nobody tells it.
     pub input_tokens: u32,
     /// What each arm did, shape `[k]`.
     pub outcomes: Vec<Outcome>,
@@ -136,11 +135,9 @@ impl World {
         let priced = full.iter().flat_map(|(_, cells)| cells).all(|c| c.cost_usd.is_some());
         let second = |i: usize| parting.is_second(i, &dataset.rows[i]);
         let first = || full.iter().filter(|(i, _)| second(*i) == Some(false));
-        let prices: Vec<Tariff> = (0..dataset.models.len())
-            .map(|k| Tariff::of(first().map(|(_, cells)| &cells[k]), priced))
-            .collect();
+        let price = |k: usize| price_of(first().map(|(_, cells)| &cells[k]), priced);
         let mut world = Self {
-            arms: dataset.models.iter().zip(&prices).map(|(m, tariff)| arm(m, tariff.price())).collect(),
+            arms: dataset.models.iter().enumerate().map(|(k, model)| arm(model, price(k))).collect(),
             name,
             priced,
             training: Vec::new(),
@@ -152,8 +149,8 @@ impl World {
                 task: dataset.rows[i].task.clone(),
                 context: contexts[i].clone(),
                 vector: Arc::clone(&vectors[i]),
-                input_tokens: input_tokens(&cells),
-                outcomes: cells.iter().zip(&prices).map(|(cell, tariff)| tariff.outcome(cell)).collect(),
+                input_tokens: prompt_of_text(&dataset.rows[i].prompt).input_tokens,
+                outcomes: cells.iter().map(outcome).collect(),
             };
             if second { world.scored.push(case) } else { world.training.push(case) }
         }
@@ -190,9 +187,8 @@ impl World {
     }
 }
 
-fn input_tokens(cells: &[Cell]) -> u32 {
-    let counts: Vec<u32> = cells.iter().filter_map(|c| c.input_tokens).collect();
-    counts.iter().sum::<u32>() / counts.len().max(1) as u32
+fn outcome(cell: &Cell) -> Outcome {
+    Outcome { quality: cell.quality, cost_usd: cell.cost_usd.unwrap_or(0.0) }
 }
 
 fn arm(model: &str, price: Price) -> Arm {
@@ -206,44 +202,18 @@ fn arm(model: &str, price: Price) -> Arm {
     }
 }
 
-/// How an arm's recorded costs follow from tokens.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Tariff {
-    /// Recorded tokens times this price.
-    Tokens(Price),
-    /// Only costs are recorded: output tokens are what the cost buys at this price per million.
-    CostAlone(f64),
-    /// Nothing is recorded.
-    Free,
-}
-
-impl Tariff {
-    fn of<'a>(cells: impl Iterator<Item = &'a Cell>, priced: bool) -> Self {
-        if !priced {
-            return Self::Free;
-        }
-        let cells: Vec<&Cell> = cells.collect();
-        let costs: f64 = cells.iter().filter_map(|c| c.cost_usd).sum();
-        let mean = costs / cells.len().max(1) as f64;
-        price_list(&cells).map_or(Self::CostAlone((mean * 1e6 / PSEUDO_TOKENS).max(1e-9)), Self::Tokens)
+/// What an arm is configured to cost: the prices that explain its recorded costs by its tokens; where only costs are recorded, a price of
+/// output at which its mean call is [`PSEUDO_TOKENS`] long; nothing where nothing is recorded.
+fn price_of<'a>(cells: impl Iterator<Item = &'a Cell>, priced: bool) -> Price {
+    let free = Price { input: 0.0, output: 0.0, cached_input: None };
+    if !priced {
+        return free;
     }
-
-    fn price(&self) -> Price {
-        match self {
-            Self::Tokens(price) => *price,
-            Self::CostAlone(output) => Price { input: 0.0, output: *output, cached_input: None },
-            Self::Free => Price { input: 0.0, output: 0.0, cached_input: None },
-        }
-    }
-
-    fn outcome(&self, cell: &Cell) -> Outcome {
-        let cost_usd = cell.cost_usd.unwrap_or(0.0);
-        let output_tokens = match self {
-            Self::CostAlone(price) => (cost_usd * 1e6 / price).round().max(1.0) as u32,
-            Self::Tokens(_) | Self::Free => cell.output_tokens.unwrap_or(1),
-        };
-        Outcome { quality: cell.quality, cost_usd, output_tokens }
-    }
+    let cells: Vec<&Cell> = cells.collect();
+    let costs: f64 = cells.iter().filter_map(|c| c.cost_usd).sum();
+    let mean = costs / cells.len().max(1) as f64;
+    let by_output = || Price { output: (mean * 1e6 / PSEUDO_TOKENS).max(1e-9), ..free };
+    price_list(&cells).unwrap_or_else(by_output)
 }
 
 /// The prices per million that explain recorded costs by recorded tokens, by least squares; `None` when tokens are missing or the

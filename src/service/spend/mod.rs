@@ -65,7 +65,12 @@ pub struct BudgetClock {
 impl BudgetClock {
     /// Now.
     pub fn now(&self) -> UnixMs {
-        UnixMs(now().0.saturating_add(self.ahead_ms.load(Ordering::Relaxed)))
+        self.at(now())
+    }
+
+    /// A time of the wall clock.
+    pub fn at(&self, wall: UnixMs) -> UnixMs {
+        UnixMs(wall.0.saturating_add(self.ahead_ms.load(Ordering::Relaxed)))
     }
 
     /// Puts it forward for good.

@@ -17,5 +17,6 @@ mod tokens;
 pub use extension::Extension;
 pub use messages::{Message, Part, Role, ToolCall};
 pub use options::{Options, ResponseFormat, Tool, ToolChoice};
+pub use prompt::prompt_of_text;
 pub use reply::{OpenAiReader, read_chunk, read_completion};
 pub use request::ChatRequest;

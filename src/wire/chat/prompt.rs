@@ -10,6 +10,18 @@ use crate::domain::{Capability, CapabilitySet, Prompt};
 /// Most characters of context.
 const CONTEXT_CHARS: usize = 2000;
 
+/// The routing view of a bare text: of a request whose one message it is, with no options. What is learned offline sees prompts as
+/// requests show them.
+pub fn prompt_of_text(text: &str) -> Prompt {
+    let message = Message {
+        role: Role::User,
+        parts: vec![Part::Text { text: text.to_owned(), cache_control: None }],
+        tool_calls: Vec::new(),
+        tool_call_id: None,
+    };
+    of(&[message], &Options::default())
+}
+
 /// Takes the routing view of a conversation and its options.
 pub(super) fn of(messages: &[Message], options: &Options) -> Prompt {
     let asked =

@@ -241,3 +241,15 @@ proptest! {
         prop_assert_eq!(prompt.ask, text);
     }
 }
+
+#[test]
+fn a_bare_text_is_read_like_a_request_of_one_message() {
+    for text in [
+        "What is 17 * 23?",
+        "",
+        "\u{5217}\u{8f66} l'\u{e9}t\u{e9}\n\t\"quoted\" \\ and a tab",
+        &"long ".repeat(3000),
+    ] {
+        assert_eq!(prompt_of_text(text), parse(&ask(text)).unwrap().prompt(), "{text}");
+    }
+}
