@@ -223,3 +223,22 @@ async fn what_was_spent_is_known_after_a_restart() {
     assert_eq!(told["budgets"][0]["reserved_usd"], 0.0);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_reported_cost_far_above_what_was_expected_makes_the_next_reservation_larger() {
+    let app = TestApp::with_routes(&route("budget = { usd_per_hour = 1.0 }\n")).await;
+    let times = async || {
+        let answer = read(app.post("/v1/route", &chat("auto", "Hello")).send().await.unwrap()).await.1;
+        let id = answer["decision_id"].as_str().unwrap().to_owned();
+        let logged = app.get_logged(&format!("/v1/decisions/{id}")).await;
+        let budget = &logged["decision"]["budget"];
+        let usd = |field: &str| budget[field].as_f64().unwrap();
+        (id, usd("expected_usd"), usd("reserved_usd") / usd("expected_usd"))
+    };
+    let (id, expected, before) = times().await;
+    assert!((before - 4.0).abs() < 0.1, "{before}");
+    let report = json!({"decision_id": id, "cost_usd": 8.0 * expected});
+    assert_eq!(app.post("/feedback", &report).send().await.unwrap().status(), 200);
+    let (.., after) = times().await;
+    assert!(after > 4.5, "{after} times what is expected is set aside");
+}

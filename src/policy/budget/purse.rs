@@ -134,9 +134,15 @@ impl Purse {
     /// What a request may cost in the mean, USD: of each period what is left over the requests that are still expected in it,
     /// and the budget per request; the least of them. `None` when nothing is limited.
     pub fn per_request_usd(&self, at: UnixMs) -> Option<f64> {
+        self.allotted_usd(at, Amount::default())
+    }
+
+    /// The same for a request that has set `own` aside already: that is part of what is left for it.
+    pub fn allotted_usd(&self, at: UnixMs, own: Amount) -> Option<f64> {
+        let reserved = self.reserved.less(own);
         let of_period = |limit: &Limit| {
             let to_come = self.rate.expected(at, limit.ends.since_ms(at) as f64);
-            limit.left(self.reserved).usd() / to_come
+            limit.left(reserved).usd() / to_come
         };
         self.limits.iter().map(of_period).chain(self.per_request).reduce(f64::min)
     }

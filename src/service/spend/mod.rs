@@ -203,7 +203,9 @@ impl Spend {
     pub(super) fn reported(&self, report: &parked::CostReport<'_>) {
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
         let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
-        parked.report(report, &mut usage);
+        if let Some((arm, expected_usd, usd)) = parked.report(report, &mut usage) {
+            self.learn_excess(&arm, expected_usd, usd);
+        }
     }
 
     /// Every scope that is there, routes first.

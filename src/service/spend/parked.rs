@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use super::REPORT_WITHIN_MS;
 use super::ticket::{Ending, Ticket};
 use super::usage::Usage as Books;
-use crate::domain::{CompletionEnd, DecisionId, Price, UnixMs, Usage};
+use crate::domain::{ArmId, CompletionEnd, DecisionId, Price, UnixMs, Usage};
 
 /// Decisions that are remembered; of more, the oldest can no longer be corrected.
 const MOST: usize = 50_000;
@@ -68,10 +68,13 @@ impl Parked {
         }
     }
 
-    pub(super) fn report(&mut self, report: &CostReport<'_>, books: &mut Books) {
-        let Some(entry) = self.entries.get_mut(&report.decision) else { return };
+    /// Counts what the call came to. Of an answered call that was not counted yet: whose it was, what was expected of it and what it
+    /// cost, USD.
+    pub(super) fn report(&mut self, report: &CostReport<'_>, books: &mut Books) -> Option<(ArmId, f64, f64)> {
+        let entry = self.entries.get_mut(&report.decision)?;
         let priced = || report.usage.map(|usage| entry.price.cost_usd(&usage));
-        let Some(usd) = report.cost_usd.or_else(priced).or(report.error.map(|_| 0.0)) else { return };
+        let usd = report.cost_usd.or_else(priced).or(report.error.map(|_| 0.0))?;
+        let is_new = entry.counted.is_none() && report.error.is_none();
         match entry.counted {
             None => {
                 let end = report.error.map_or(CompletionEnd::Reported, |_| CompletionEnd::Failed);
@@ -83,6 +86,7 @@ impl Parked {
                 entry.counted = Some((then, usd));
             }
         }
+        is_new.then(|| (entry.ticket.arm.clone(), entry.ticket.expected_usd(), usd))
     }
 }
 

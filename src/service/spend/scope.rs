@@ -67,12 +67,12 @@ impl LiveScope {
         Some(BudgetDenied { scope: self.scope.clone(), denied, resets_in_ms })
     }
 
-    /// Feeds the pacer, and solves for the price when it is time; the lock is let go meanwhile.
-    fn requested(&self, at: UnixMs, offers: &Arc<[Offer]>, expected_usd: f64) {
+    /// Feeds the pacer, and solves for the price when it is time; the lock is let go meanwhile. `reserved` is the request's own.
+    fn requested(&self, at: UnixMs, offers: &Arc<[Offer]>, (reserved, expected_usd): (Amount, f64)) {
         let problem = {
             let mut state = self.at(at);
             state.purse.count(at);
-            let Some(budget) = state.purse.per_request_usd(at) else { return };
+            let Some(budget) = state.purse.allotted_usd(at, reserved) else { return };
             state.history.requested(at, budget);
             state.pacer.requested(Arc::clone(offers), budget, expected_usd);
             state.pacer.due(at)
@@ -220,8 +220,13 @@ impl Scopes {
         self.0.iter().find_map(|scope| scope.denial(&scope.at(at), at, amount))
     }
 
-    pub(super) fn requested(&self, at: UnixMs, offers: &Arc<[Offer]>, expected_usd: f64) {
-        self.0.iter().for_each(|scope| scope.requested(at, offers, expected_usd));
+    pub(super) fn requested(
+        &self,
+        at: UnixMs,
+        offers: &Arc<[Offer]>,
+        (reserved, expected_usd): (Amount, f64),
+    ) {
+        self.0.iter().for_each(|scope| scope.requested(at, offers, (reserved, expected_usd)));
     }
 
     pub(super) fn release(&self, at: UnixMs, reserved: Amount) {

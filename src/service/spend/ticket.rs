@@ -79,7 +79,7 @@ impl Ticket {
         }
         let priced_at = decision.budget.as_ref().map_or(0.0, |b| b.multiplier.likelier());
         let rows: Arc<[_]> = offers(&decision.estimates, &decision.constraints, priced_at);
-        self.scopes.requested(at, &rows, self.expected_usd);
+        self.scopes.requested(at, &rows, (self.reserved, self.expected_usd));
     }
 
     /// Whether no budget applies.

@@ -83,6 +83,16 @@ fn the_tightest_limit_decides() {
 }
 
 #[test]
+fn what_a_request_has_set_aside_is_left_for_it_and_for_nobody_else() {
+    let mut purse = Purse::new(&hourly(1.0), UnixMs(0));
+    let before = purse.per_request_usd(UnixMs(0)).unwrap();
+    let own = Amount::of_usd(0.5);
+    purse.reserve(own);
+    assert_eq!(purse.allotted_usd(UnixMs(0), own), Some(before));
+    assert!(purse.per_request_usd(UnixMs(0)).unwrap() < 0.6 * before);
+}
+
+#[test]
 fn amounts_round_up_and_refuse_nonsense() {
     assert_eq!(Amount::of_usd(0.07).usd(), 0.07);
     assert_eq!(Amount::of_usd(1e-10).usd(), 1e-9);
