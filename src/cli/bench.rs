@@ -1,6 +1,5 @@
 //! `pointsman bench`: the quality goals, measured on this machine.
 
-mod bar;
 mod load;
 mod peers;
 
@@ -10,8 +9,8 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 
-use self::bar::Bar;
 use self::load::{Loaded, Loader, ReadBy};
+use super::progress::Progress;
 use crate::offline::routing_bench::{
     BenchOptions, LiveOptions, Parting, Report, Table, World, join, newarm, paced, regression,
     run as run_bandit, windows,
@@ -145,7 +144,7 @@ fn bandit(args: &RoutingArgs, set: &Loaded) -> anyhow::Result<Report> {
     let world = set.world(Parting::Folds)?;
     let mut options = BenchOptions { seeds: args.seeds, ..BenchOptions::default() };
     (options.stream.feedback, options.stream.full) = (args.feedback, args.full);
-    let bar = Bar::new(format!("{}: learning", world.name));
+    let mut bar = Progress::new(format!("shuffles of {} learned from", world.name));
     let mut report = run_bandit(&world, &options, &mut |done, all| bar.at(done, all))?;
     if let Some(script) = &args.peers {
         let seeds = args.peer_seeds.min(args.seeds);
@@ -165,7 +164,7 @@ fn tables(args: &RoutingArgs, protocol: Protocol, sets: &[Loaded]) -> anyhow::Re
 
 fn live(args: &RoutingArgs, protocol: Protocol, world: &World) -> anyhow::Result<Table> {
     let options = LiveOptions { feedback: args.feedback, ..LiveOptions::default() };
-    let bar = Bar::new(format!("{}: living", world.name));
+    let mut bar = Progress::new(format!("shuffles of {} lived", world.name));
     let mut progress = |done, all| bar.at(done, all);
     let seeds = args.seeds;
     Ok(match protocol {

@@ -11,16 +11,17 @@ const PERCENT_A_LINE: u64 = 10;
 /// How far some long work is.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
-    what: &'static str,
+    what: String,
     /// The next percentage that is worth a line.
     next: u64,
 }
 
 impl Progress {
     /// Work counted in `what`.
-    pub(super) fn new(what: &'static str) -> Self {
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        let what = what.into();
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(0).with_message(what);
+            let bar = ProgressBar::new(0).with_message(what.clone());
             let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}, {eta} left");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(Duration::from_millis(200));

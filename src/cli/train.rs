@@ -2,22 +2,17 @@
 
 mod encoder;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::progress::Progress;
 use crate::embed::{Encoder, EncoderOptions, WeightSource};
 use crate::offline::dataset::Dataset;
 use crate::offline::features::{FitOptions, fit};
 
 pub use encoder::{TrainEncoderArgs, run as run_encoder};
-
-/// Without a terminal a line of progress is given each time this many percent are done.
-const PERCENT_A_LINE: usize = 10;
 
 /// `pointsman train features`: fits the numbers that turn prompts into features.
 ///
@@ -66,9 +61,10 @@ pub fn run(args: TrainFeaturesArgs) -> anyhow::Result<()> {
         cache_dir: args.cache,
     };
     let mut progress = Progress::new("prompts");
-    let manifest =
-        fit(&datasets, &encoder, &fitting, &args.out, &mut |done, total| progress.at(done, total))?;
-    progress.finish();
+    let manifest = fit(&datasets, &encoder, &fitting, &args.out, &mut |done, total| {
+        progress.at(done as u64, total as u64)
+    })?;
+    drop(progress);
     if args.json {
         say(&serde_json::to_string_pretty(&manifest)?);
     } else {
@@ -89,51 +85,7 @@ fn load(folders: &[PathBuf]) -> anyhow::Result<Vec<Dataset>> {
     Ok(datasets)
 }
 
-/// A bar on a terminal, plain lines elsewhere.
-struct Progress {
-    bar: Option<ProgressBar>,
-    what: &'static str,
-    /// The next percentage that is worth a line.
-    next: usize,
-}
-
-impl Progress {
-    fn new(what: &'static str) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(0).with_message(what);
-            let style = ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}, {eta} left");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar
-        });
-        Self { bar, what, next: PERCENT_A_LINE }
-    }
-
-    fn at(&mut self, done: usize, total: usize) {
-        if let Some(bar) = &self.bar {
-            bar.set_length(total as u64);
-            bar.set_position(done as u64);
-        } else if done * 100 >= self.next * total {
-            tell(&format!("{done} of {total} {}", self.what));
-            while self.next * total <= done * 100 && self.next <= 100 {
-                self.next += PERCENT_A_LINE;
-            }
-        }
-    }
-
-    fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
 #[expect(clippy::print_stdout, reason = "the result of a command goes to standard output")]
 fn say(line: &str) {
     println!("{line}");
-}
-
-#[expect(clippy::print_stderr, reason = "progress goes to standard error, so that the result can be piped")]
-fn tell(line: &str) {
-    eprintln!("{line}");
 }

@@ -108,3 +108,13 @@ pub struct Encoding {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut: Option<Cut>,
 }
+
+impl Encoding {
+    /// Who reads a prompt that nobody read.
+    pub const NOBODY: &str = "none";
+
+    /// The prompt was not read.
+    pub fn none() -> Self {
+        Self { embedder: Self::NOBODY.to_owned(), cut: None }
+    }
+}

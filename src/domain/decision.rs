@@ -333,6 +333,39 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// One that left nothing to chance and of which nothing more is known: what records that are made up start from.
+    pub fn certain(id: DecisionId, at: UnixMs, route: RouteName, arm: ArmId, policy: PolicyVersion) -> Self {
+        Self {
+            id,
+            at,
+            route,
+            propensity: 1.0,
+            distribution: ArmDistribution::certain(arm.clone()),
+            arm,
+            estimates: Vec::new(),
+            excluded: Vec::new(),
+            policy,
+            strategy: Strategy::Learned,
+            reason: Reason::Greedy,
+            fault: None,
+            preference: Preference::balanced(),
+            constraints: Constraints::default(),
+            relaxed: Vec::new(),
+            context: None,
+            encoding: Encoding::none(),
+            prompt: None,
+            input_tokens: 0,
+            pin: None,
+            key: None,
+            session: None,
+            user: None,
+            tags: BTreeMap::new(),
+            decision_only: false,
+            price: None,
+            budget: None,
+        }
+    }
+
     /// What the drawn arm was expected to cost, USD, as far as the record tells.
     pub fn expected_usd(&self) -> Option<f64> {
         let own = || self.estimates.iter().find(|e| e.arm == self.arm).map(|e| e.cost_usd);
@@ -341,29 +374,4 @@ impl Decision {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_distribution_is_refused_unless_it_is_one() {
-        let arms = || vec![ArmId::from("a"), ArmId::from("b")];
-        assert!(ArmDistribution::new(arms(), vec![0.25, 0.75]).is_ok());
-        assert_eq!(
-            ArmDistribution::new(arms(), vec![1.0]),
-            Err(DistributionError::Shape { arms: 2, probabilities: 1 })
-        );
-        assert!(matches!(ArmDistribution::new(arms(), vec![0.5, 0.4]), Err(DistributionError::Sum(_))));
-        assert!(matches!(
-            ArmDistribution::new(arms(), vec![f64::NAN, 1.0]),
-            Err(DistributionError::OutOfRange { .. })
-        ));
-        assert!(ArmDistribution::new(vec![], vec![]).is_err());
-    }
-
-    #[test]
-    fn an_arm_set_is_sorted_distinct_and_never_empty() {
-        let set = ArmSet::new(["b", "a", "b"].map(ArmId::from)).unwrap();
-        assert_eq!(set.as_slice(), &["a", "b"].map(ArmId::from));
-        assert!(ArmSet::new([]).is_none());
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@
 
 pub mod bundle;
 pub mod dataset;
+mod error;
 pub mod estimate;
 pub mod exact;
 pub mod features;
@@ -22,6 +23,8 @@ pub mod vectors;
 
 #[cfg(test)]
 mod promotion_tests;
+
+pub use error::LogError;
 
 use std::fs::File;
 use std::path::Path;

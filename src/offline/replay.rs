@@ -8,37 +8,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::estimate::{EstimateError, Estimates, Evaluation, Evidence};
+use super::error::LogError;
+use super::estimate::{Estimates, Evaluation, Evidence};
 use super::scenario::{Plan, Scenario, ScenarioError};
 use super::traces::{Progress, Traces};
 use crate::domain::{Arm, ArmId, FeatureSchema, PolicyVersion, RouteName, Seq};
 use crate::learning::fold;
-use crate::policy::{LearnedState, Policy, SimplePolicy, StateError};
+use crate::policy::{LearnedState, Policy, SimplePolicy};
 use crate::routing::{Route, RouteStrategy};
-use crate::store::{Store, StoreError};
-
-/// Why nothing can be replayed.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// The log cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// There are no heads over these features.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Nothing can be asked.
-    #[error(transparent)]
-    Scenario(#[from] ScenarioError),
-    /// Nothing can be estimated.
-    #[error(transparent)]
-    Estimate(#[from] EstimateError),
-    /// The configuration has none of the log's routes.
-    #[error("the configuration has none of the log's routes: {routes}")]
-    NoRoute {
-        /// The log's.
-        routes: String,
-    },
-}
+use crate::store::Store;
 
 /// What is replayed under which configuration.
 #[derive(Debug, Clone)]
@@ -75,7 +53,7 @@ pub fn replay(
     (schema, dim): (&FeatureSchema, usize),
     edited: &Edited<'_>,
     progress: &mut Progress<'_>,
-) -> Result<Replayed, ReplayError> {
+) -> Result<Replayed, LogError> {
     let end = *store.committed().borrow();
     let start = Seq((end.0 as f64 * (1.0 - edited.share)) as u64);
     let mut state = LearnedState::new(schema.clone(), dim)?;
@@ -90,7 +68,7 @@ pub fn replay(
     let of = |gone: bool| traces.routes.iter().zip(&plans).filter(move |(_, p)| p.is_none() == gone);
     if of(false).count() == 0 {
         let routes: Vec<String> = traces.routes.iter().map(RouteName::to_string).collect();
-        return Err(ReplayError::NoRoute { routes: routes.join(", ") });
+        return Err(LogError::NoRoute { routes: routes.join(", ") });
     }
     let gone = of(true).map(|(name, _)| name.clone()).collect();
     let scenario = Scenario::new(&traces, schema, plans);

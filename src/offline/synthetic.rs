@@ -3,15 +3,14 @@
 //! Arms differ in level and in slopes on a few features; the log is drawn from a soft policy over the truth, so that every arm is
 //! drawn everywhere. A completion follows each decision, and a report some of them.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::domain::{
-    ArmDistribution, ArmEstimate, ArmId, Attempt, AttemptEnd, Completed, CompletionEnd, Constraints, Context,
-    Decision, DecisionId, Encoding, Estimate, EventBody, FeatureSchema, Feedback, FeedbackId,
-    LatencyEstimate, PolicyVersion, Preference, Reason, RouteName, Source, Strategy, UnixMs, Usage,
+    ArmDistribution, ArmEstimate, ArmId, Attempt, AttemptEnd, Completed, CompletionEnd, Context, Decision,
+    DecisionId, Encoding, Estimate, EventBody, FeatureSchema, Feedback, FeedbackId, LatencyEstimate, Source,
+    UnixMs, Usage,
 };
 use crate::math::counter::Counter;
 use crate::policy::explore::draw;
@@ -27,6 +26,10 @@ const ARMS: [(&str, f64, f64, f64, f64); 6] = [
     ("made-up/thinker", 5.00, 25.0, 0.83, 900.0),
 ];
 
+/// Name of the policy and of the encoder.
+const MADE_UP: &str = "made-up";
+/// What is asked for.
+const ROUTE: &str = "auto";
 /// Milliseconds between two requests.
 const PACE_MS: i64 = 250;
 /// The log's first decision, 2026-01-01.
@@ -128,21 +131,14 @@ impl MadeUp {
         let context = Context::new(self.schema.clone(), x.clone()).map_err(|e| e.to_string())?;
         let mut events = vec![
             EventBody::Decided(Box::new(Decision {
-                id,
-                at,
-                route: RouteName::from("auto"),
-                arm: drawn.arm.clone(),
                 propensity: drawn.propensity,
                 estimates: (0..ARMS.len()).map(|k| estimate(k, &x, input_tokens)).collect(),
                 distribution,
-                excluded: Vec::new(),
-                policy: PolicyVersion::from("made-up"),
-                strategy: Strategy::Learned,
-                reason: Reason::Greedy,
                 context: Some(context),
+                encoding: Encoding { embedder: MADE_UP.into(), cut: None },
                 input_tokens,
                 session: Some(format!("session-{}", i / 3)),
-                ..blank(id, at, drawn.arm.clone())
+                ..Decision::certain(id, at, ROUTE.into(), drawn.arm.clone(), MADE_UP.into())
             })),
             EventBody::Completed(Box::new(completed(
                 id,
@@ -192,38 +188,6 @@ fn id(at: UnixMs, seed: u64, i: u64) -> DecisionId {
     let random = Counter::new(seed ^ 0x1d).bits(i);
     let high = (u128::from(at.0.unsigned_abs()) << 80) | (0x7 << 76) | (u128::from(i & 0xfff) << 64);
     DecisionId::from_uuid(Uuid::from_u128(high | (0b10 << 62) | u128::from(random >> 2)))
-}
-
-fn blank(id: DecisionId, at: UnixMs, arm: ArmId) -> Decision {
-    Decision {
-        id,
-        at,
-        route: RouteName::from("auto"),
-        propensity: 1.0,
-        distribution: ArmDistribution::certain(arm.clone()),
-        arm,
-        estimates: Vec::new(),
-        excluded: Vec::new(),
-        policy: PolicyVersion::from("made-up"),
-        strategy: Strategy::Learned,
-        reason: Reason::Greedy,
-        fault: None,
-        preference: Preference::balanced(),
-        constraints: Constraints::default(),
-        relaxed: Vec::new(),
-        pin: None,
-        context: None,
-        encoding: Encoding { embedder: "made-up".into(), cut: None },
-        prompt: None,
-        input_tokens: 0,
-        key: None,
-        session: None,
-        user: None,
-        tags: BTreeMap::new(),
-        decision_only: false,
-        price: None,
-        budget: None,
-    }
 }
 
 fn completed(

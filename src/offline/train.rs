@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::error::LogError;
 use super::estimate::{EstimateError, Evaluation, Evidence};
 use super::plots::{self, Labels, PlotError};
 use super::scenario::{Scenario, ScenarioError};
@@ -90,29 +91,6 @@ pub struct Trained {
     pub refused: Option<String>,
 }
 
-/// Why nothing could be trained.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// The log cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The settings give no heads.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// Nothing can be asked.
-    #[error(transparent)]
-    Scenario(#[from] ScenarioError),
-    /// Nothing can be estimated.
-    #[error(transparent)]
-    Estimate(#[from] EstimateError),
-    /// No candidate has a finite score.
-    #[error("no candidate has a finite score: the log holds no decision with both quality and cost")]
-    NoScore,
-    /// Nothing was reported.
-    #[error("the log holds no quality report that can be learned from: nothing to train on")]
-    NoReport,
-}
-
 /// One learner and its memory of decisions.
 struct Candidate {
     state: LearnedState,
@@ -145,7 +123,7 @@ pub fn train(
     (schema, dim): (&FeatureSchema, usize),
     options: &TrainOptions,
     progress: &mut Progress<'_>,
-) -> Result<Trained, TrainError> {
+) -> Result<Trained, LogError> {
     let end = *store.committed().borrow();
     let part = |share: f64| Seq((end.0 as f64 * share) as u64);
     let (fitted, chosen) = (part(FITTED), part(CHOSEN));
@@ -155,13 +133,13 @@ pub fn train(
         settings.iter().map(|s| Candidate::new(schema, dim, *s)).collect::<Result<Vec<_>, StateError>>()?;
     fold_all(store, &mut candidates, (Seq(0), fitted), &mut |done, _| progress(done, end.0))?;
     if candidates[0].state.quality_feedbacks().all(|(_, n)| n == 0) {
-        return Err(TrainError::NoReport);
+        return Err(LogError::NoReport);
     }
     let choosing = latest(Traces::read(store, (fitted, chosen), (schema, dim), &mut |_, _| ())?);
     let scores = scores(&candidates, &options.grid, &choosing, schema)?;
     drop(choosing);
     progress(chosen.0, end.0);
-    let best = scores.first().ok_or(TrainError::NoScore)?.settings;
+    let best = scores.first().ok_or(LogError::NoScore)?.settings;
     let at = settings.iter().position(|s| fits_alike(s, &best)).unwrap_or(0);
     // Found by its settings, so the winner is the only one that lives on.
     let mut winner = candidates.swap_remove(at);
@@ -265,7 +243,7 @@ fn scores(
     grid: &[Settings],
     traces: &Traces,
     schema: &FeatureSchema,
-) -> Result<Vec<Score>, TrainError> {
+) -> Result<Vec<Score>, LogError> {
     let evidence = Evidence::new(traces, &[])?;
     let mut scores = Vec::with_capacity(grid.len());
     let mut scenario: Option<Scenario> = None;

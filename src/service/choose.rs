@@ -8,13 +8,12 @@ use uuid::Uuid;
 
 use super::clock::now;
 use super::order::in_order;
-use super::reading::no_encoding;
 use super::sessions::Thread;
 use super::spend::{Scopes, Ticket};
 use super::{Caller, Destination, Head, LiveRoute, Service, ServiceError, Wishes};
 use crate::domain::{
-    Arm, ArmEstimate, ArmId, Bound, Decision, DecisionId, Estimate, EventBody, Excluded, LatencyEstimate,
-    Multiplier, Prompt, RouteName,
+    Arm, ArmEstimate, ArmId, Bound, Decision, DecisionId, Encoding, Estimate, EventBody, Excluded,
+    LatencyEstimate, Multiplier, Prompt, RouteName,
 };
 use crate::provider::Timeouts;
 use crate::routing::{Candidates, Circumstances, decide_explicit, eligible};
@@ -292,7 +291,7 @@ fn circumstances(
         preference: wishes.preference,
         constraints: wishes.constraints,
         context: Ok(None),
-        encoding: no_encoding(),
+        encoding: Encoding::none(),
         kept_prompt: None,
         key: caller.key.clone(),
         session: wishes.session.clone(),

@@ -11,7 +11,6 @@ use crate::telemetry::{EmbedReason, Metrics};
 /// As decisions record them.
 const MINILM: &str = "minilm";
 const STUDENT: &str = "student";
-const NOBODY: &str = "none";
 
 /// Who turns prompts into components.
 #[derive(Debug)]
@@ -53,13 +52,13 @@ impl Reader {
     pub async fn context(&self, prompt: &Prompt) -> Contextual {
         let started = Instant::now();
         let (read, reason) = self.read(prompt).await;
-        let embedder = read.as_ref().map_or(NOBODY, |read| read.embedder);
+        let embedder = read.as_ref().map_or(Encoding::NOBODY, |read| read.embedder);
         self.metrics.embedded(embedder, reason, started.elapsed());
         match read {
             Ok(Read { context, cut, embedder }) => {
                 (Ok(Some(context)), Encoding { embedder: embedder.into(), cut })
             }
-            Err(error) => (Err(error), no_encoding()),
+            Err(error) => (Err(error), Encoding::none()),
         }
     }
 
@@ -104,8 +103,4 @@ fn reason_of(error: &EmbedError) -> EmbedReason {
         EmbedError::DeadlineExceeded { .. } => EmbedReason::Late,
         _ => EmbedReason::Failed,
     }
-}
-
-pub(super) fn no_encoding() -> Encoding {
-    Encoding { embedder: NOBODY.into(), cut: None }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 
-use super::bar::Bar;
+use super::super::progress::Progress;
 use crate::domain::Context;
 use crate::embed::{Encoder, EncoderOptions, Student};
 use crate::offline::dataset::{Dataset, Row};
@@ -66,7 +66,7 @@ impl Loader {
     pub fn load(&self, folder: &Path) -> anyhow::Result<Loaded> {
         let whole = Dataset::load(folder)?;
         let set = self.chosen(&whole)?;
-        let bar = Bar::new(format!("{}: embedding", whole.name));
+        let mut bar = Progress::new(format!("prompts of {} embedded", whole.name));
         let vectors = vectors(&whole, &self.encoder, self.cache.as_deref(), &mut |done, all| {
             bar.at(done as u64, all as u64);
         })?;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 
-use super::{Progress, load, say};
+use super::super::progress::Progress;
+use super::{load, say};
 use crate::embed::{Encoder, EncoderOptions, MiniLm, WeightSource};
 use crate::offline::student::{Step, StudentOptions, Teacher, Texts, fit};
 use crate::routing::Featurizer;
@@ -88,18 +89,15 @@ pub fn run(args: TrainEncoderArgs) -> anyhow::Result<()> {
     let teacher = Teacher { encoder: &encoder, model: &model, featurizer: &featurizer };
     let manifest = fit((&datasets, &[own]), teacher, &fitting, &args.out, &mut |step, done, total| {
         if bar.as_ref().is_none_or(|(current, _)| *current != step) {
-            if let Some((_, ended)) = bar.take() {
-                ended.finish();
-            }
+            // The last one ends before the next begins.
+            drop(bar.take());
             bar = Some((step, Progress::new(name(step))));
         }
         if let Some((_, bar)) = &mut bar {
-            bar.at(done, total);
+            bar.at(done as u64, total as u64);
         }
     })?;
-    if let Some((_, bar)) = bar {
-        bar.finish();
-    }
+    drop(bar);
     if args.json {
         say(&serde_json::to_string_pretty(&manifest)?);
     } else {

@@ -80,5 +80,5 @@ fn an_edited_configuration_is_priced_and_its_guards_hold_or_fail() {
     let elsewhere = Route { name: RouteName::from("other"), ..small };
     let edited = Edited { arms: &arms, routes: &[elsewhere], share: 0.5, seed: 1 };
     let none = replay(&store, (&schema, DIM), &edited, &mut |_, _| ());
-    assert!(matches!(none, Err(ReplayError::NoRoute { .. })));
+    assert!(matches!(none, Err(LogError::NoRoute { .. })));
 }

@@ -73,7 +73,7 @@ fn what_must_not_serve_is_refused_with_the_reason() {
     let empty = made_up(300, 0.0);
     let (_folder, store) = written(&empty);
     let nothing = train(&store, (&empty.schema, DIM), &options(), &mut |_, _| ());
-    assert!(matches!(nothing, Err(TrainError::NoReport)), "{nothing:?}");
+    assert!(matches!(nothing, Err(LogError::NoReport)), "{nothing:?}");
 
     let short = made_up(600, 0.5);
     let (_folder, store) = written(&short);

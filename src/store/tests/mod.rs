@@ -43,34 +43,18 @@ pub(crate) fn decision(n: u128, arm: &str) -> Decision {
     let step = u32::try_from(n % 1000).unwrap();
     let features = vec![1.0 / (3.0 + step as f32), f32::MIN_POSITIVE / 2.0, -0.0, 1.0];
     let (a, b) = (ArmId::from("a"), ArmId::from("b"));
+    let at = UnixMs(1_764_000_000_000 + i64::from(step));
     Decision {
-        prompt: None,
-        id: decision_id(n),
-        at: UnixMs(1_764_000_000_000 + i64::from(step)),
-        route: RouteName::from("auto"),
-        arm: ArmId::from(arm),
         propensity: 0.1 + 0.2,
         distribution: ArmDistribution::new(vec![a, b], vec![0.1 + 0.2, 1.0 - (0.1 + 0.2)]).unwrap(),
-        estimates: vec![],
         excluded: vec![Excluded { arm: ArmId::from("c"), why: Exclusion::Capability(Capability::Images) }],
-        policy: PolicyVersion::from("learned@7"),
-        strategy: Strategy::Learned,
         reason: Reason::Explore,
-        fault: None,
-        preference: Preference::balanced(),
-        constraints: Constraints::default(),
-        relaxed: Vec::new(),
         context: Some(Context::new(FeatureSchema::new("test-v1"), features).unwrap()),
         encoding: Encoding { embedder: "minilm".into(), cut: None },
         input_tokens: 100 + step,
-        pin: None,
-        key: None,
         session: Some("s".into()),
-        user: None,
         tags: [("feature".to_owned(), "search".to_owned())].into(),
-        decision_only: false,
-        price: None,
-        budget: None,
+        ..Decision::certain(decision_id(n), at, "auto".into(), arm.into(), "learned@7".into())
     }
 }
 
