@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use pointsman::domain::{
-    Arm, ArmEstimate, ArmId, BudgetLimits, Context, Decision, EventBody, Multiplier, Preference, Seq,
+    Arm, ArmEstimate, ArmId, BudgetLimits, Context, Decision, EventBody, Multiplier, Preference, Seq, UnixMs,
 };
 use pointsman::embed::{Encoder, EncoderOptions};
 use pointsman::offline::dataset::{Cell, Dataset, Row};
@@ -19,6 +19,8 @@ const PROMPTS: usize = 60;
 const ARMS: [&str; 2] = ["fake/cheap", "fake/good"];
 /// Between the two arms' costs.
 const BUDGET_USD: f64 = 1.5e-4;
+/// Shared out over the requests that are still expected this month: sixty within seconds make that thousands, or few in its last hours.
+const MONTH_USD: f64 = 0.02;
 const KINDS: [&str; 2] = ["Write a Rust function that", "Plan a dinner where one"];
 const ENDS: [&str; 10] = [
     "sorts names by length",
@@ -119,7 +121,7 @@ fn reads_alike(case: &Case, decision: &Decision) {
 }
 
 /// Lives through the service's log in process and compares every decision. Gives the decisions.
-fn compared(app: &TestApp, limits: Option<BudgetLimits>) -> Vec<Decision> {
+async fn compared(app: &TestApp, limits: Option<BudgetLimits>) -> Vec<Decision> {
     let rows = app.running.service.store.scan(Seq(0), 10_000).unwrap();
     let events: Vec<EventBody> = rows.into_iter().map(|row| row.event.unwrap().body).collect();
     let decided = |body: &EventBody| match body {
@@ -138,7 +140,8 @@ fn compared(app: &TestApp, limits: Option<BudgetLimits>) -> Vec<Decision> {
     let options = LiveOptions { default_arm: 1, ..LiveOptions::default() };
     let mut live = Live::new(&world, options, &AsRecorded, 0).unwrap();
     if let Some(limits) = &limits {
-        live = live.with_budget(limits);
+        let stats = read(app.get("/admin/stats").await).await.1;
+        live = live.with_budget(limits, UnixMs(stats["from_ms"].as_i64().unwrap()));
     }
     let mut pairs = cases.iter().zip(&decisions);
     let (mut asked, mut reported_at) = (None, None);
@@ -188,7 +191,7 @@ fn same(ours: &Asked<'_>, theirs: &Decision) {
 async fn the_service_does_over_http_what_the_benchmark_does_in_process() {
     let app = app("").await;
     live(&app).await;
-    let decisions = compared(&app, None);
+    let decisions = compared(&app, None).await;
     // Something was learned: costs from what callers report alone, and which prompts the cheap model cannot do.
     let last = &decisions[PROMPTS - 20..];
     let mean = |arm: &str, of: &dyn Fn(&ArmEstimate) -> f64| {
@@ -208,7 +211,17 @@ async fn a_budget_puts_the_same_price_on_a_dollar_over_http_as_in_process() {
     let app = app(&format!("budget = {{ usd_per_request = {BUDGET_USD} }}\n")).await;
     live(&app).await;
     let limits = BudgetLimits { usd_per_request: Some(BUDGET_USD), ..BudgetLimits::default() };
-    let decisions = compared(&app, Some(limits));
+    let decisions = compared(&app, Some(limits)).await;
     let priced = |d: &&Decision| d.budget.as_ref().is_some_and(|b| b.multiplier != Multiplier::FREE);
     assert!(decisions[PROMPTS / 2..].iter().filter(priced).count() > PROMPTS / 4, "the budget binds");
+}
+
+/// What a period has left for a request shrinks as more come than it could expect.
+#[tokio::test]
+async fn a_months_limit_is_shared_out_over_http_as_in_process() {
+    let app = app(&format!("budget = {{ usd_per_month = {MONTH_USD} }}\n")).await;
+    live(&app).await;
+    let limits = BudgetLimits { usd_per_month: Some(MONTH_USD), ..BudgetLimits::default() };
+    let decisions = compared(&app, Some(limits)).await;
+    assert!(decisions.iter().all(|d| d.budget.is_some()));
 }

@@ -117,9 +117,9 @@ impl<'a> Live<'a> {
         Ok(Self { world, options, script, pupil, budget: None, rng, turn: 0 })
     }
 
-    /// Keeps to a budget from now on.
-    pub fn with_budget(mut self, limits: &BudgetLimits) -> Self {
-        let (purse, pacer) = (Purse::new(limits, UnixMs(0)), Pacer::new(PaceSettings::DEFAULT));
+    /// Keeps to a budget that is full at `at`.
+    pub fn with_budget(mut self, limits: &BudgetLimits, at: UnixMs) -> Self {
+        let (purse, pacer) = (Purse::new(limits, at), Pacer::new(PaceSettings::DEFAULT));
         self.budget = Some(Budget { purse, pacer });
         self
     }

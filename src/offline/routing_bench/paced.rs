@@ -9,7 +9,7 @@ use super::live::{AsRecorded, Live, LiveOptions, Script, Step, shuffled};
 use super::report::Interval;
 use super::table::{Figure, Table};
 use super::world::{Case, Outcome, World};
-use crate::domain::{BudgetLimits, Preference};
+use crate::domain::{BudgetLimits, Preference, UnixMs};
 use crate::policy::StateError;
 
 /// For quality alone: so much that no recorded cost counts.
@@ -97,10 +97,12 @@ pub fn paced(
         alone.push(Lived::default());
         for seed in 0..seeds {
             let (first, second) = (shuffled(&world.training, seed), shuffled(&world.scored, seed));
-            let mut live = Live::new(world, *options, &AsRecorded, seed)?.with_budget(&per_request(budget));
+            let mut live =
+                Live::new(world, *options, &AsRecorded, seed)?.with_budget(&per_request(budget), UnixMs(0));
             live.run(&first, &quality_alone());
             warm[at].add(&live.run(&second, &quality_alone()), budget);
-            let mut fresh = Live::new(world, *options, &AsRecorded, seed)?.with_budget(&per_request(budget));
+            let mut fresh =
+                Live::new(world, *options, &AsRecorded, seed)?.with_budget(&per_request(budget), UnixMs(0));
             alone[at].add(&fresh.run(&second, &quality_alone()), budget);
             progress(at as u64 * seeds + seed + 1, BUDGETS.len() as u64 * seeds);
         }
@@ -217,7 +219,8 @@ pub fn regression(
         let mut shares: [Vec<f64>; 3] = Default::default();
         for seed in 0..seeds {
             let (first, second) = (shuffled(&world.training, seed), shuffled(&world.scored, seed));
-            let mut live = Live::new(world, *options, &script, seed)?.with_budget(&per_request(budget));
+            let mut live =
+                Live::new(world, *options, &script, seed)?.with_budget(&per_request(budget), UnixMs(0));
             live.run(&first, &quality_alone());
             let cuts =
                 [&second[..before], &second[before..before + WORSE_FOR], &second[before + WORSE_FOR..]];

@@ -3,7 +3,7 @@
 use super::live::{AsRecorded, Live, LiveOptions, Script, Step, shuffled};
 use super::table::{Figure, Table};
 use super::world::{Case, Outcome, World};
-use crate::domain::{Arm, BudgetLimits, Preference};
+use crate::domain::{Arm, BudgetLimits, Preference, UnixMs};
 use crate::policy::StateError;
 
 /// For quality alone: so much that no recorded cost counts.
@@ -116,7 +116,7 @@ fn live(
     let preference = Preference::Value { quality_usd: PRICELESS_USD, second_usd: 0.0 };
     let mut cases = shuffled(&world.training, seed);
     cases.extend(shuffled(&world.scored, seed));
-    Ok(Live::new(world, options, script, seed)?.with_budget(&limits).run(&cases, &preference))
+    Ok(Live::new(world, options, script, seed)?.with_budget(&limits, UnixMs(0)).run(&cases, &preference))
 }
 
 /// Spend over limit and quality, one a seed.
