@@ -9,7 +9,7 @@ use pointsman::domain::{
     Arm, ArmId, CapabilitySet, Constraints, Context, FeatureSchema, Limits, Multiplier, PolicyVersion,
     Preference, Price, ProviderId, UnixMs,
 };
-use pointsman::policy::{Ask, Exploration, LearnedState, Learner, Observation, Policy};
+use pointsman::policy::{Ask, Exploration, LearnedState, Learner, Observation, Policy, Provenance};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -70,7 +70,15 @@ fn answered<'a>(arm: &'a ArmId, context: &'a Context, tokens: u32) -> Observatio
 }
 
 fn rated<'a>(arm: &'a ArmId, context: &'a Context, value: f64, tick: u64) -> Observation<'a> {
-    Observation::Quality { arm, context, value, weight: 1.0, tick, replaces: None }
+    Observation::Quality {
+        arm,
+        context,
+        value,
+        weight: 1.0,
+        tick,
+        replaces: None,
+        from: Provenance::default(),
+    }
 }
 
 fn decision(c: &mut Criterion) {

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use pointsman::domain::{ArmId, Context, FeatureSchema};
 use pointsman::policy::drift::ArmDrift;
-use pointsman::policy::{LearnedState, Learner, Observation};
+use pointsman::policy::{LearnedState, Learner, Observation, Provenance};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -85,8 +85,15 @@ fn main() {
     for tick in 1..=updates {
         let Some(context) = context(&mut rng, &schema) else { continue };
         let value = if rng.random_bool(0.7) { 1.0 } else { rng.random() };
-        let told =
-            Observation::Quality { arm: &arm, context: &context, value, weight: 1.0, tick, replaces: None };
+        let told = Observation::Quality {
+            arm: &arm,
+            context: &context,
+            value,
+            weight: 1.0,
+            tick,
+            replaces: None,
+            from: Provenance::default(),
+        };
         refused += u64::from(state.apply(&told).is_err());
     }
     let seconds = started.elapsed().as_secs_f64();

@@ -19,12 +19,12 @@ use crate::domain::{ArmId, BudgetLimits, Period, Seq};
 use crate::embed::{EmbedError, Encoder, EncoderOptions, Student, WeightSource, Windower};
 use crate::http::{Api, OpenWithoutKeys, ServeOptions};
 use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, LearningOptions};
-use crate::policy::{LearnedState, Learner, SimplePolicy, StateError};
+use crate::policy::{self, GuardSettings, LearnedState, Learner, SimplePolicy, StateError};
 use crate::provider::{self, Provider, ProviderBuildError};
 use crate::routing::{FeaturizeError, Featurizer, Route, RouteStrategy};
 use crate::service::{
-    BudgetPlan, Chooser, Fleet, FleetError, KeepPrompts, Reader, Reading, ReplaySource, Service, Sessions,
-    SimpleChooser, Spend,
+    self, BudgetPlan, Chooser, Fleet, FleetError, Implicit, Judge, KeepPrompts, Reader, Reading,
+    ReplaySource, Service, Sessions, SimpleChooser, Spend,
 };
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::telemetry::Metrics;
@@ -91,6 +91,7 @@ pub struct Running {
     pub service: Arc<Service>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
+    judge: Option<JoinHandle<()>>,
 }
 
 /// Starts everything: log, encoder, learner (which folds what it has not seen), then the listener.
@@ -110,19 +111,26 @@ pub async fn start(settings: Settings) -> Result<Running, AppError> {
     let listener = TcpListener::bind(listen).await.map_err(|source| AppError::Listen { listen, source })?;
     let addr = listener.local_addr().map_err(|source| AppError::Listen { listen, source })?;
     let service = Arc::new(service);
+    let judge = service::start_judge(&service);
     let (stop, stopping) = watch::channel(false);
     let api = Api { service: Arc::clone(&service), max_body_bytes, open_without_keys };
     let server = tokio::spawn(crate::http::serve(listener, api, serve, stopping));
-    Ok(Running { addr, service, stop, server })
+    Ok(Running { addr, service, stop, server, judge })
 }
 
 impl Running {
     /// Stops in order: accept no more, drain, close the learner with a last checkpoint, flush the log. Gives the last event in
     /// the checkpoint.
     pub async fn stop(self) -> Option<Seq> {
+        if let Some(implicit) = &self.service.implicit {
+            implicit.stop();
+        }
         self.stop.send_replace(true);
         if let Err(error) = self.server.await {
             tracing::error!(%error, "the server did not end well");
+        }
+        if let Some(judge) = self.judge {
+            judge.abort();
         }
         let service = self.service;
         let ended = tokio::task::spawn_blocking(move || {
@@ -166,7 +174,8 @@ fn build(settings: Settings) -> Result<Service, AppError> {
         ..LearningOptions::default()
     };
     let spend = Arc::new(restore_spend(&settings.budgets, &store, &fleet)?);
-    let learning = start_learner(&store, &featurizer, options)?;
+    let feedback_window = settings.learning.feedback_window;
+    let learning = start_learner(&store, &featurizer, options, settings.learning.guard)?;
     let configured = roster::Configured {
         arms: &settings.catalog.arms().iter().map(|a| a.id.clone()).collect::<Vec<_>>(),
         learned: &learned,
@@ -174,6 +183,9 @@ fn build(settings: Settings) -> Result<Service, AppError> {
         comparable_usd: &settings.comparable_usd,
     };
     Handle::current().block_on(roster::tell(&configured, &reader, &store, &learning))?;
+    let watch = settings.learning.implicit;
+    let implicit = watch.then(|| Arc::new(Implicit::new(store.clone(), Arc::clone(&metrics))));
+    let judge = settings.judge.map(|judge| Judge::new(judge, &store)).transpose()?.map(Arc::new);
     Ok(Service {
         fleet,
         store,
@@ -183,6 +195,9 @@ fn build(settings: Settings) -> Result<Service, AppError> {
         sessions: Arc::new(Sessions::default()),
         metrics,
         spend,
+        feedback_within_ms: feedback_window.map(|w| i64::try_from(w.as_millis()).unwrap_or(i64::MAX)),
+        implicit,
+        judge,
         keep_prompts: match settings.store.store_prompts {
             StorePrompts::None => KeepPrompts::None,
             StorePrompts::Preview => KeepPrompts::Preview,
@@ -244,15 +259,20 @@ fn start_learner(
     store: &Store,
     featurizer: &Featurizer,
     options: LearningOptions,
+    guard: GuardSettings,
 ) -> Result<LearningHandle, AppError> {
     let (schema, dim) = (featurizer.schema().clone(), featurizer.dim());
-    let empty = LearnedState::new(schema.clone(), dim)?;
+    let wanted_settings = policy::Settings { guard, ..policy::Settings::DEFAULT };
+    let empty = LearnedState::with_settings(schema.clone(), dim, wanted_settings)?;
     let make = || Box::new(empty.clone()) as Box<dyn Learner>;
     let wanted = schema;
     let restore = move |bytes: &[u8]| {
         let state = LearnedState::from_bytes(bytes).map_err(|e| e.to_string())?;
         if *state.schema() != wanted {
             return Err(format!("it is of schema {}, this version has {wanted}", state.schema()));
+        }
+        if state.settings().guard != guard {
+            return Err("it was made with another key_share or key_trust".to_owned());
         }
         Ok(Box::new(state) as Box<dyn Learner>)
     };

@@ -13,6 +13,7 @@ pub(super) struct RawConfig {
     pub(super) store: RawStore,
     pub(super) embedder: RawEmbedder,
     pub(super) learning: RawLearning,
+    pub(super) judge: Option<RawJudge>,
     pub(super) providers: Vec<RawProvider>,
     pub(super) models: Vec<RawModel>,
     pub(super) routes: Vec<RawRoute>,
@@ -28,6 +29,7 @@ impl RawConfig {
             store: RawStore::read(root.section("store")),
             embedder: RawEmbedder::read(root.section("embedder")),
             learning: RawLearning::read(root.section("learning")),
+            judge: RawJudge::read(root.section("judge")),
             providers: root.named_sections("providers").into_iter().map(RawProvider::read).collect(),
             models: root.named_sections("models").into_iter().map(RawModel::read).collect(),
             routes: root.named_sections("routes").into_iter().map(RawRoute::read).collect(),
@@ -106,6 +108,10 @@ pub(super) struct RawLearning {
     pub(super) publish_every_events: Option<At<u64>>,
     pub(super) publish_within_ms: Option<At<u64>>,
     pub(super) checkpoint_every_events: Option<At<u64>>,
+    pub(super) feedback_window_hours: Option<At<u64>>,
+    pub(super) key_share: Option<At<f64>>,
+    pub(super) key_trust: Option<At<bool>>,
+    pub(super) implicit: Option<At<bool>>,
 }
 
 impl RawLearning {
@@ -114,7 +120,31 @@ impl RawLearning {
             publish_every_events: keys.whole("publish_every_events", 1, 1_000_000),
             publish_within_ms: keys.whole("publish_within_ms", 1, DAY_MS),
             checkpoint_every_events: keys.whole("checkpoint_every_events", 1, 10_000_000),
+            feedback_window_hours: keys.whole("feedback_window_hours", 0, 876_000),
+            key_share: keys.number("key_share"),
+            key_trust: keys.flag("key_trust"),
+            implicit: keys.flag("implicit"),
         };
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawJudge {
+    pub(super) place: Place,
+    pub(super) model: Option<At<String>>,
+    pub(super) share: Option<At<f64>>,
+    pub(super) usd_per_day: Option<At<f64>>,
+}
+
+impl RawJudge {
+    fn read(mut keys: Section<'_>) -> Option<Self> {
+        let raw = keys.is_present().then(|| Self {
+            place: keys.place().clone(),
+            model: keys.text("model"),
+            share: keys.number("share"),
+            usd_per_day: keys.number("usd_per_day"),
+        });
         keys.finish();
         raw
     }

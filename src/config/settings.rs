@@ -9,8 +9,10 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::domain::{ArmId, Catalog, ProviderId};
+use crate::policy::GuardSettings;
 use crate::routing::Route;
 use crate::service::BudgetPlan;
+use crate::service::JudgeSettings;
 
 /// Everything that the service is started from.
 #[derive(Debug, Clone)]
@@ -23,6 +25,8 @@ pub struct Settings {
     pub embedder: EmbedderSettings,
     /// When what was learned is published and saved.
     pub learning: LearningSettings,
+    /// The sampled judge; its model is in `catalog` and on no route.
+    pub judge: Option<JudgeSettings>,
     /// Upstream accounts and servers, sorted by id, at least one.
     pub providers: Vec<ProviderSettings>,
     /// All arms; each one's provider is in `providers`.
@@ -163,7 +167,7 @@ impl Default for EmbedderSettings {
 }
 
 /// `[learning]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LearningSettings {
     /// A new snapshot after so many events,
     pub publish_every_events: u64,
@@ -171,6 +175,12 @@ pub struct LearningSettings {
     pub publish_within: Duration,
     /// A checkpoint after so many events, and at the stop.
     pub checkpoint_every_events: u64,
+    /// How long after a decision reports on it are taken; `None`: for ever.
+    pub feedback_window: Option<Duration>,
+    /// How far reporters are believed.
+    pub guard: GuardSettings,
+    /// Whether a retry of the same ask, or an answer broken off by the client, counts as a weak report.
+    pub implicit: bool,
 }
 
 impl Default for LearningSettings {
@@ -179,6 +189,9 @@ impl Default for LearningSettings {
             publish_every_events: 32,
             publish_within: Duration::from_millis(200),
             checkpoint_every_events: 1000,
+            feedback_window: Some(Duration::from_secs(30 * 86_400)),
+            guard: GuardSettings::DEFAULT,
+            implicit: false,
         }
     }
 }

@@ -64,7 +64,7 @@ fn the_example_loads_and_says_what_it_means() {
     assert_eq!(s.embedder, EmbedderSettings { threads: 2, ..EmbedderSettings::default() });
     let ids: Vec<_> = s.providers.iter().map(|p| p.id.as_str()).collect();
     assert_eq!(ids, ["anthropic", "local", "openai", "openrouter"]);
-    assert_eq!(s.catalog.arms().len(), 4);
+    assert_eq!(s.catalog.arms().len(), 5, "the judge is one too");
     let local = s.catalog.get(&ArmId::from("local/qwen3-8b")).unwrap();
     assert_eq!((local.price.input, local.limits.context_window), (0.0, 32768));
     assert!(

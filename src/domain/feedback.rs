@@ -95,6 +95,48 @@ pub struct Replaced {
     pub weight: f64,
 }
 
+/// The other side of a comparison. The report's value is then the score of its own decision: 1 preferred, 0 the other, 0.5 a tie.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Versus {
+    /// The decision with the higher id.
+    pub decision: DecisionId,
+    /// The arm credited there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<ArmId>,
+    /// As [`Feedback::tick`], on that arm's clock.
+    #[serde(default)]
+    pub tick: u64,
+}
+
+/// Marks a report as one step of an episode: a whole session was rated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Which conversation.
+    pub session: String,
+    /// Over how many decisions the reporter's weight is spread.
+    pub steps: u32,
+}
+
+/// Where a judge's report comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Which model judged; scales differ between judges.
+    pub by: ArmId,
+    /// With which probability this decision was sampled for judging.
+    pub pi: f64,
+    /// What the judgement cost, USD.
+    pub cost_usd: f64,
+}
+
+/// A rating of the same decision by the other kind of source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Paired {
+    /// Which model is the judge of the two.
+    pub judge: ArmId,
+    /// What the other said.
+    pub value: f64,
+}
+
 /// One accepted report, as it stands in the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Feedback {
@@ -145,12 +187,30 @@ pub struct Feedback {
     /// What this takes back, when it is a revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<Replaced>,
+    /// Set when this compares two decisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versus: Option<Versus>,
+    /// Set when a whole session was rated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub episode: Option<Episode>,
+    /// Set when our own judge reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
+    /// What the judge said of the same decision when a person rates it, and the reverse: the judge is calibrated on
+    /// such pairs. Set by the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paired: Option<Paired>,
 }
 
 impl Feedback {
     /// Whether two reports say the same (ids and times of arrival aside).
     pub fn same_report(&self, other: &Self) -> bool {
-        self.decision == other.decision
+        let about = |f: &Self| match (&f.episode, &f.versus) {
+            // A session may have grown since; it is the same session.
+            (Some(episode), _) => (None, None, Some(episode.session.clone())),
+            (None, versus) => (Some(f.decision), versus.as_ref().map(|v| v.decision), None),
+        };
+        about(self) == about(other)
             && self.name == other.name
             && self.value == other.value
             && self.verdict == other.verdict
@@ -192,7 +252,8 @@ impl Feedback {
             && self.usage.is_none()
             && self.cost_usd.is_none()
             && self.latency_ms.is_none()
-            && self.error.is_none();
+            && self.error.is_none()
+            && self.judged.is_none();
         if says_nothing {
             return fault(
                 "value",

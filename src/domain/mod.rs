@@ -24,7 +24,9 @@ pub use decision::{
     Exclusion, LatencyEstimate, Reason, Strategy,
 };
 pub use event::{AdminEvent, Event, EventBody};
-pub use feedback::{Feedback, FeedbackError, FeedbackRef, Replaced, Source, Verdict};
+pub use feedback::{
+    Episode, Feedback, FeedbackError, FeedbackRef, Judged, Paired, Replaced, Source, Verdict, Versus,
+};
 pub use ids::{ArmId, DecisionId, FeedbackId, IdError, KeyId, PolicyVersion, ProviderId, RouteName, Seq};
 pub use outcome::{AnswerKind, Attempt, AttemptEnd, Completed, CompletionEnd, Usage};
 pub use preference::{Bound, Constraints, Preference, PreferenceError, Weights};

@@ -185,6 +185,9 @@ impl From<ServiceError> for HttpError {
             ServiceError::NoEncoder => {
                 Self::invalid_request(StatusCode::NOT_IMPLEMENTED, "no_encoder", error.to_string())
             }
+            ServiceError::FeedbackClosed => {
+                Self::invalid_request(StatusCode::GONE, "feedback_closed", error.to_string())
+            }
             ServiceError::EncoderBusy => Self::overloaded_because(&error.to_string()),
             ServiceError::Store(ref cause) => {
                 tracing::error!(%cause, "the store is not available");

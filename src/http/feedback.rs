@@ -8,14 +8,21 @@ use super::Api;
 use super::body::Incoming;
 use super::error::HttpError;
 use crate::domain::{Source, Usage, Verdict};
-use crate::service::Caller;
+use crate::service::{Caller, Subject};
 use crate::store::Report;
 
 /// Reports are small; this bounds one, or a full list of them.
 const MAX_BODY_BYTES: usize = 1 << 20;
 const MOST_REPORTS: usize = 100;
+/// What a comparison cannot say.
+const COMPARED: &[&str] = &["value", "verdict", "usage", "cost_usd", "latency_ms", "error"];
+const TIED: [&str; 7] = ["loser", "value", "verdict", "usage", "cost_usd", "latency_ms", "error"];
 const FIELDS: &[&str] = &[
     "decision_id",
+    "winner",
+    "loser",
+    "tie",
+    "session_id",
     "name",
     "value",
     "verdict",
@@ -109,21 +116,7 @@ fn outside_text(before: &str) -> bool {
 }
 
 /// On what, and what it says.
-fn read(object: &Map<String, Value>) -> Result<(String, Report), HttpError> {
-    for kind in ["winner", "loser", "tie"] {
-        if object.contains_key(kind) {
-            return Err(HttpError::invalid_field(
-                kind,
-                "is not supported in this version: send a value for each answer".into(),
-            ));
-        }
-    }
-    if object.contains_key("session_id") {
-        return Err(HttpError::invalid_field(
-            "session_id",
-            "is not supported in this version: name the decision_id".into(),
-        ));
-    }
+fn read(object: &Map<String, Value>) -> Result<(Subject, Report), HttpError> {
     if let Some(unknown) = object.keys().find(|k| !FIELDS.contains(&k.as_str())) {
         let shown: String = unknown.chars().take(60).collect();
         return Err(HttpError::invalid_field(
@@ -131,8 +124,7 @@ fn read(object: &Map<String, Value>) -> Result<(String, Report), HttpError> {
             format!("is not a field of a report; there are: {}", FIELDS.join(", ")),
         ));
     }
-    let must = || HttpError::invalid_field("decision_id", "must name a decision or a completion".into());
-    let on = text(object, "decision_id")?.ok_or_else(must)?;
+    let on = subject(object)?;
     let report = Report {
         name: text(object, "name")?.unwrap_or_else(|| "quality".into()),
         value: value(object)?,
@@ -145,8 +137,58 @@ fn read(object: &Map<String, Value>) -> Result<(String, Report), HttpError> {
         cost_usd: number(object, "cost_usd")?,
         latency_ms: number(object, "latency_ms")?,
         error: text(object, "error")?,
+        judged: None,
     };
     Ok((on, report))
+}
+
+/// What the report is on: exactly one of the four forms, and no field that has no meaning there.
+fn subject(object: &Map<String, Value>) -> Result<Subject, HttpError> {
+    let forms = ["decision_id", "winner", "tie", "session_id"];
+    let mut named = forms.into_iter().filter(|form| given(object, form).is_some());
+    let form = named.next().or(given(object, "loser").map(|_| "winner"));
+    if let Some(second) = named.next() {
+        let first = form.unwrap_or("decision_id");
+        return Err(HttpError::invalid_field(
+            second,
+            format!("stands beside {first}; a report is on one thing"),
+        ));
+    }
+    let id = |field: &str| {
+        let must = || HttpError::invalid_field(field, "must name a decision or a completion".into());
+        text(object, field)?.filter(|id| !id.is_empty()).ok_or_else(must)
+    };
+    let subject = match form {
+        Some("winner") => Subject::Pair(id("winner")?, id("loser")?),
+        Some("tie") => tie(object)?,
+        Some("session_id") => Subject::Session(id("session_id")?),
+        _ => Subject::Decision(id("decision_id")?),
+    };
+    let foreign: &[&str] = match subject {
+        Subject::Decision(_) => &["loser"],
+        Subject::Session(_) => &["loser", "usage", "cost_usd", "latency_ms", "error"],
+        Subject::Pair(..) => COMPARED,
+        Subject::Tie(..) => &TIED,
+    };
+    match foreign.iter().find(|field| given(object, field).is_some()) {
+        Some(field) => {
+            Err(HttpError::invalid_field(*field, "has no meaning in such a report; leave it out".into()))
+        }
+        None => Ok(subject),
+    }
+}
+
+fn tie(object: &Map<String, Value>) -> Result<Subject, HttpError> {
+    let ids: Option<Vec<&str>> = given(object, "tie")
+        .and_then(Value::as_array)
+        .and_then(|ids| ids.iter().map(Value::as_str).collect());
+    match ids.as_deref() {
+        Some([one, other]) => Ok(Subject::Tie((*one).into(), (*other).into())),
+        _ => Err(HttpError::invalid_field(
+            "tie",
+            "must be a list of two ids of decisions or completions".into(),
+        )),
+    }
 }
 
 fn given<'a>(object: &'a Map<String, Value>, field: &str) -> Option<&'a Value> {

@@ -215,8 +215,16 @@ pub(super) struct EmbeddingList {
 /// One report, or `{"feedback": [..]}` with several.
 #[derive(ToSchema)]
 pub(super) struct FeedbackRequest {
-    /// A decision's id, or a completion's.
-    decision_id: String,
+    /// A decision's id, or a completion's. A report names this, or `winner` and `loser`, or `tie`, or `session_id`.
+    decision_id: Option<String>,
+    /// Of two answers the preferred one.
+    winner: Option<String>,
+    loser: Option<String>,
+    /// Two answers that are equally good.
+    #[schema(min_items = 2, max_items = 2)]
+    tie: Option<Vec<String>>,
+    /// A conversation: its decisions share the weight, of a long one the latest 32.
+    session_id: Option<String>,
     /// Which metric; the router learns from `quality`.
     name: Option<String>,
     /// A number between 0 and 1, or a boolean.

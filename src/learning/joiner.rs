@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::domain::{
     AdminEvent, ArmId, Completed, CompletionEnd, Context, Decision, DecisionId, Event, EventBody, Feedback,
-    PolicyVersion, Price, Replaced, Seq, Source,
+    PolicyVersion, Price, Replaced, Seq, Source, Versus,
 };
-use crate::policy::{Bill, LearnError, Observation};
+use crate::policy::{Bill, Contender, LearnError, Observation, Provenance};
 use crate::store::{ScannedRow, Store, StoreError};
 
 /// Decisions that are remembered; older ones are read from the log again.
@@ -104,6 +104,14 @@ impl Joiner {
         let Some(joined) = self.find(about, event.seq, store)? else {
             return Ok(Err(Unusable::NoDecision(about)));
         };
+        if let EventBody::Feedback(feedback) = &event.body
+            && let Some(versus) = &feedback.versus
+        {
+            let Some(other) = self.find(versus.decision, event.seq, store)? else {
+                return Ok(Err(Unusable::NoDecision(versus.decision)));
+            };
+            return Ok(tell_comparison(feedback, versus, [&joined, &other], sink).map_err(Unusable::from));
+        }
         Ok(tell(event, &joined, sink).map_err(Unusable::from))
     }
 
@@ -236,7 +244,47 @@ fn tell_feedback(feedback: &Feedback, joined: &Joined, sink: &mut Sink<'_>) -> R
         weight: precision(feedback.weight, feedback.source),
         tick: feedback.tick,
         replaces,
+        from: provenance(feedback),
     })
+}
+
+/// Both ticks are set when both sides can be learned from.
+fn tell_comparison(
+    feedback: &Feedback,
+    versus: &Versus,
+    [one, other]: [&Joined; 2],
+    sink: &mut Sink<'_>,
+) -> Result<(), LearnError> {
+    let arms = feedback.arm.as_ref().zip(versus.arm.as_ref());
+    let contexts = one.context.as_ref().zip(other.context.as_ref());
+    let (Some((arm, their_arm)), Some((context, theirs)), Some(score)) = (arms, contexts, feedback.value)
+    else {
+        return Ok(());
+    };
+    if feedback.name != LEARNED_METRIC || feedback.tick == 0 || versus.tick == 0 {
+        return Ok(());
+    }
+    sink(&Observation::Compared {
+        sides: [
+            Contender { arm, context, tick: feedback.tick },
+            Contender { arm: their_arm, context: theirs, tick: versus.tick },
+        ],
+        score,
+        weight: precision(feedback.weight, feedback.source),
+        replaces: feedback
+            .replaces
+            .map(|old| Replaced { value: old.value, weight: precision(old.weight, feedback.source) }),
+        from: provenance(feedback),
+    })
+}
+
+fn provenance(feedback: &Feedback) -> Provenance<'_> {
+    Provenance {
+        key: feedback.key.as_ref(),
+        source: feedback.source,
+        judge: feedback.judged.as_ref().map(|j| &j.by),
+        paired: feedback.paired.as_ref(),
+    }
 }
 
 /// The reporter's weight over the source's noise variance, in units of a source of variance 0.04.

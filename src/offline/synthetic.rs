@@ -233,5 +233,9 @@ fn report(decision: DecisionId, at: UnixMs, arm: ArmId, value: f64, tick: u64) -
         arm: Some(arm),
         tick,
         replaces: None,
+        versus: None,
+        episode: None,
+        judged: None,
+        paired: None,
     }
 }

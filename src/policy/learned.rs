@@ -1,6 +1,7 @@
 //! The learned policy: heads per arm, utility, exploration; and the state that is folded from the log.
 
 mod checkup;
+mod rate;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -13,6 +14,7 @@ use super::Typical;
 use super::drift::{Alarm, TrafficWatch};
 use super::explore::{Stakes, gamma};
 use super::heads::{ArmState, Call};
+use super::reporters::Reporters;
 use super::utility::{Reference, Scale, within_bounds};
 use super::{Ask, Policy, PolicyError, Proposal, Standing, nursery};
 use crate::domain::{
@@ -41,6 +43,7 @@ pub struct LearnedPolicy {
     raised: u64,
     traffic: Arc<TrafficWatch>,
     roster: Arc<Roster>,
+    reporters: Arc<Reporters>,
     unknown: Arc<ArmState>,
     arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
@@ -169,6 +172,10 @@ impl LearnedPolicy {
 }
 
 impl Policy for LearnedPolicy {
+    fn reporters(&self) -> Option<&Reporters> {
+        Some(&self.reporters)
+    }
+
     fn version(&self) -> &PolicyVersion {
         &self.version
     }
@@ -249,5 +256,7 @@ fn check_context(context: &Context, schema: &FeatureSchema, dim: usize) -> Resul
     }
 }
 
+#[cfg(test)]
+mod comparing;
 #[cfg(test)]
 mod tests;

@@ -16,12 +16,14 @@ pub mod heads;
 pub mod learned;
 mod nursery;
 mod price_prior;
+pub mod reporters;
 pub mod simple;
 pub mod utility;
 
 use std::sync::Arc;
 
 pub use learned::{ArmReport, Checkup, LearnedPolicy, LearnedState, Settings, StateError};
+pub use reporters::{GuardSettings, Provenance, Reporters};
 pub use simple::SimplePolicy;
 
 use crate::domain::{
@@ -188,6 +190,11 @@ pub trait Policy: Send + Sync + std::fmt::Debug {
         Vec::new()
     }
 
+    /// Who reports and how far they are believed; `None` when the policy does not learn from reports.
+    fn reporters(&self) -> Option<&Reporters> {
+        None
+    }
+
     /// The distribution for this ask.
     ///
     /// # Errors
@@ -208,6 +215,17 @@ pub struct Bill {
     pub cached_share: Option<f64>,
 }
 
+/// One side of a comparison.
+#[derive(Debug, Clone, Copy)]
+pub struct Contender<'a> {
+    /// The arm that answered.
+    pub arm: &'a ArmId,
+    /// The prompt's features.
+    pub context: &'a Context,
+    /// The arm's clock, from 1.
+    pub tick: u64,
+}
+
 /// Something to learn from: an event joined with its decision.
 #[derive(Debug, Clone, Copy)]
 pub enum Observation<'a> {
@@ -225,6 +243,21 @@ pub enum Observation<'a> {
         tick: u64,
         /// Set when this takes back an earlier report of the same tick; its `weight` is a precision too.
         replaces: Option<Replaced>,
+        /// Where it comes from.
+        from: Provenance<'a>,
+    },
+    /// Two answers were compared.
+    Compared {
+        /// The two.
+        sides: [Contender<'a>; 2],
+        /// 1: the first is preferred, 0: the second, 0.5: a tie.
+        score: f64,
+        /// As for a report.
+        weight: f64,
+        /// Set when this takes back an earlier comparison of the same ticks.
+        replaces: Option<Replaced>,
+        /// Where it comes from.
+        from: Provenance<'a>,
     },
     /// An arm was drawn for a prompt.
     Asked {
@@ -288,6 +321,12 @@ pub enum LearnError {
         field: &'static str,
         /// What it is.
         value: f64,
+    },
+    /// A revision of a report that is so old that nobody knows what it gave.
+    #[error("the report of tick {tick} is too old to be revised")]
+    TooOld {
+        /// Of which tick.
+        tick: u64,
     },
 }
 

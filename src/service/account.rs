@@ -7,6 +7,8 @@ use tokio::time::Instant;
 
 use super::Service;
 use super::clock::now;
+use super::implicit::Watched;
+use super::judge::Hearing;
 use super::sessions::Thread;
 use super::spend::{Ending, Spend, Ticket};
 use crate::domain::{AnswerKind, Arm, Attempt, Completed, CompletionEnd, DecisionId, EventBody, Usage};
@@ -37,6 +39,10 @@ pub(super) struct Account {
     pub(super) has_content: bool,
     /// Whether the answer was a refusal.
     pub(super) is_refusal: bool,
+    /// Set where behaviour counts as feedback.
+    pub(super) watched: Option<Box<Watched>>,
+    /// Set when a judge is to see the answer.
+    pub(super) hearing: Option<Box<Hearing>>,
     closed: bool,
 }
 
@@ -59,6 +65,8 @@ impl Account {
             thread: None,
             has_content: false,
             is_refusal: false,
+            watched: None,
+            hearing: None,
             closed: false,
         }
     }
@@ -135,9 +143,16 @@ impl Account {
             thread.note(arm, self.usage.map(|u| u.cached_tokens));
         }
         self.count(&completed);
+        let begun = completed.served.is_some() && completed.first_token_ms.is_some();
         self.settle(&completed);
         if self.store.try_append(EventBody::Completed(Box::new(completed))).is_err() {
             tracing::warn!(decision = %self.decision, "the store's queue is full: this completion is not learned from");
+        }
+        if let Some(watched) = self.watched.take() {
+            watched.ended(end, begun);
+        }
+        if let Some(hearing) = self.hearing.take().filter(|_| end == CompletionEnd::Complete) {
+            hearing.close(self.served.as_ref());
         }
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::account::Account;
 use super::choose::{Chosen, DecisionOnly};
+use super::judge::content;
 use super::{AnswerStream, Caller, RouteAnswer, Service, ServiceError};
 use crate::dispatch::{self, Dispatched, Plan};
 use crate::domain::{
@@ -92,6 +93,9 @@ impl Service {
         self.book(&chosen.decision, &chosen.ticket);
         let mut account = Account::open(self, head.decision, chosen.ticket);
         account.thread = chosen.thread;
+        account.watched = self.implicit.as_ref().map(|i| Box::new(i.watch(&request, &chosen.decision)));
+        account.hearing =
+            self.judge.as_ref().and_then(|j| j.sample(&chosen.decision, &request.prompt().ask)).map(Box::new);
         self.log(chosen.decision);
         self.call(&plan, request, head, account).await
     }
@@ -142,6 +146,9 @@ fn answer(dispatched: Dispatched, mut head: Head, mut account: Account, wants_us
             account.finish_reason = facts.finish_reason;
             (account.has_content, account.is_refusal) = (facts.has_content, facts.is_refusal);
             head.cost_usd = account.cost_usd();
+            if let Some(hearing) = &mut account.hearing {
+                hearing.hear(&content(&body).unwrap_or_default());
+            }
             account.close(CompletionEnd::Complete);
             Answer::Full(head, body)
         }

@@ -60,6 +60,9 @@ pub enum ServiceError {
     /// The idempotency key was used with another body.
     #[error("the idempotency_key was already used with another body")]
     FeedbackConflict,
+    /// The report came after the feedback window.
+    #[error("the decision is older than the feedback window: reports on it are closed")]
+    FeedbackClosed,
     /// The encoder did not answer (only where a vector is the answer).
     #[error("the encoder is busy")]
     EncoderBusy,

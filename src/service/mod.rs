@@ -12,7 +12,9 @@ mod embeddings;
 mod error;
 mod feedback;
 mod fleet;
+mod implicit;
 mod inspect;
+mod judge;
 mod order;
 mod pay;
 mod reading;
@@ -34,9 +36,11 @@ pub use clock::now;
 pub use complete::{Answer, Head, Refusal};
 pub use embeddings::EmbeddedText;
 pub use error::ServiceError;
-pub use feedback::Reported;
+pub use feedback::{Reported, Subject};
 pub use fleet::{Chooser, Destination, Fleet, FleetError, LiveRoute, SimpleChooser};
+pub use implicit::Implicit;
 pub use inspect::{DecisionView, Readiness, reference, view};
+pub use judge::{Judge, JudgeSettings, JudgeView, start as start_judge};
 pub use reading::{Reader, Reading};
 pub use retire::Watch;
 pub use sessions::Sessions;
@@ -67,6 +71,12 @@ pub struct Service {
     pub spend: Arc<Spend>,
     /// How much of a prompt the log keeps.
     pub keep_prompts: KeepPrompts,
+    /// How long after a decision reports on it are taken; `None`: for ever.
+    pub feedback_within_ms: Option<i64>,
+    /// Reports from behaviour; `None` unless the operator wants them.
+    pub implicit: Option<Arc<Implicit>>,
+    /// The sampled judge, when there is one.
+    pub judge: Option<Arc<Judge>>,
 }
 
 /// How much of a prompt the log keeps beside its features.

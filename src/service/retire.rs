@@ -138,7 +138,7 @@ fn look(
 mod tests {
     use super::*;
     use crate::domain::{FeatureSchema, Limits, PolicyVersion, Price, ProviderId};
-    use crate::policy::{LearnedState, Learner, Observation};
+    use crate::policy::{LearnedState, Learner, Observation, Provenance};
 
     fn arm(id: &str, usd: f64) -> Arm {
         Arm {
@@ -178,6 +178,7 @@ mod tests {
                     weight: 1.0,
                     tick,
                     replaces: None,
+                    from: Provenance::default(),
                 };
                 state.apply(&report).unwrap();
             }

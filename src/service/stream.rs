@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::ServiceError;
 use super::account::Account;
+use super::judge::delta;
 use crate::domain::CompletionEnd;
 use crate::provider::{Chunk, ChunkStream};
 
@@ -31,6 +32,9 @@ impl AnswerStream {
     fn pass(&mut self, chunk: Chunk) -> Option<Bytes> {
         let facts = chunk.facts;
         let account = &mut self.account;
+        if let Some(hearing) = account.hearing.as_mut().filter(|_| facts.has_content) {
+            hearing.hear(&delta(&chunk.data).unwrap_or_default());
+        }
         account.completion_id = account.completion_id.take().or(facts.id);
         account.usage = facts.usage.or(account.usage);
         account.reported_cost_usd = facts.cost_usd.or(account.reported_cost_usd);

@@ -137,6 +137,9 @@ pub enum FeedbackRejected {
     /// The idempotency key was used for another report.
     #[error("idempotency_key was used before with another report")]
     Conflict,
+    /// It came too late; what is known by then stays as it is.
+    #[error("reports on this decision are closed")]
+    Closed,
     /// A field is out of range.
     #[error(transparent)]
     Invalid(#[from] FeedbackError),

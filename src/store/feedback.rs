@@ -1,6 +1,10 @@
 //! Accepting a report, inside the writer's transaction: find the decision, see whether the report is new, the same again
 //! or a revision, credit the arm that answered, and log it.
 
+mod comparison;
+mod episode;
+mod pairing;
+
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
@@ -10,8 +14,13 @@ use super::rows::{from_sql_int, sql_int};
 use super::{FeedbackRejected, StoreError};
 use crate::domain::{
     ArmId, Attempt, AttemptEnd, Completed, CompletionEnd, DecisionId, EventBody, Feedback, FeedbackId,
-    FeedbackRef, KeyId, Replaced, Seq, Source, Usage, Verdict,
+    FeedbackRef, Judged, KeyId, Replaced, Seq, Source, Usage, Verdict,
 };
+
+pub use comparison::NewComparison;
+pub(super) use comparison::accept as accept_comparison;
+pub use episode::NewEpisode;
+pub(super) use episode::accept as accept_episode;
 
 /// The one metric that the learner learns from; only its reports move an arm's clock.
 const LEARNED_METRIC: &str = "quality";
@@ -25,6 +34,8 @@ pub struct NewFeedback {
     pub by: Option<KeyId>,
     /// What it says.
     pub report: Report,
+    /// How long after a decision reports on it are taken; `None`: for ever. The same again is always answered.
+    pub within_ms: Option<i64>,
 }
 
 /// What a report says; the fields are those of [`Feedback`].
@@ -52,6 +63,8 @@ pub struct Report {
     pub latency_ms: Option<f64>,
     /// Whether that call failed.
     pub error: Option<String>,
+    /// Set by our own judge.
+    pub judged: Option<Judged>,
 }
 
 impl Report {
@@ -69,6 +82,7 @@ impl Report {
             cost_usd: None,
             latency_ms: None,
             error: None,
+            judged: None,
         }
     }
 }
@@ -108,6 +122,16 @@ impl Receipt {
 /// An accepted report that is in the log.
 type Logged = (Seq, Box<Feedback>);
 
+/// What a report is to those before it.
+enum Standing {
+    /// It needs no writing: the same again, or refused.
+    Settled(Result<Receipt, FeedbackRejected>),
+    /// It replaces this one.
+    Revises(Box<Feedback>),
+    /// It is the first of its kind.
+    New,
+}
+
 /// Takes `item` or refuses it; a refusal changes nothing.
 pub(super) fn accept(
     log: &mut Log<'_>,
@@ -116,33 +140,29 @@ pub(super) fn accept(
     let found =
         find(log.tx(), &item.to, item.by.as_ref()).map_err(StoreError::sqlite("finding a decision"))?;
     let Some(found) = found else { return Ok(Err(FeedbackRejected::NotFound)) };
-    let feedback = match as_feedback(log, &found, item).checked() {
+    let feedback = match draft(log, found.id, item.by, item.report).checked() {
         Ok(feedback) => feedback,
         Err(fault) => return Ok(Err(fault.into())),
     };
-    if let Some((seq, earlier)) = with_same_idempotency_key(log, &feedback)? {
-        return Ok(match earlier.same_report(&feedback) {
-            true => Ok(Receipt::of(&earlier, seq, ReceiptKind::Again)),
-            false => Err(FeedbackRejected::Conflict),
-        });
+    let standing = standing(log, &feedback, current(log, &feedback)?)?;
+    if let Standing::Settled(answer) = standing {
+        return Ok(answer);
     }
-    match current(log, &feedback)? {
-        Some((seq, earlier)) if earlier.same_report(&feedback) => {
-            remember_key(log, &feedback, seq)?;
-            Ok(Ok(Receipt::of(&earlier, seq, ReceiptKind::Again)))
-        }
-        Some((_, earlier)) => revise(log, feedback, &earlier).map(Ok),
-        None => first(log, feedback, &found).map(Ok),
+    if found.is_closed(log, item.within_ms) {
+        return Ok(Err(FeedbackRejected::Closed));
+    }
+    match standing {
+        Standing::Revises(earlier) => revise(log, feedback, &earlier).map(Ok),
+        _ => first(log, feedback, &found).map(Ok),
     }
 }
 
 /// The report as it would stand in the log, not yet credited.
-fn as_feedback(log: &Log<'_>, found: &Found, item: NewFeedback) -> Feedback {
-    let r = item.report;
+fn draft(log: &Log<'_>, decision: DecisionId, by: Option<KeyId>, r: Report) -> Feedback {
     Feedback {
         id: FeedbackId::from_uuid(Uuid::now_v7()),
         at: log.now(),
-        decision: found.id,
+        decision,
         name: r.name,
         value: r.value,
         verdict: r.verdict,
@@ -154,35 +174,76 @@ fn as_feedback(log: &Log<'_>, found: &Found, item: NewFeedback) -> Feedback {
         cost_usd: r.cost_usd,
         latency_ms: r.latency_ms,
         error: r.error,
-        key: item.by,
+        key: by,
         arm: None,
         tick: 0,
         replaces: None,
+        versus: None,
+        episode: None,
+        judged: r.judged,
+        paired: None,
+    }
+}
+
+/// `holds` is the report of the same identity that holds now. The same again also binds its idempotency key.
+fn standing(log: &Log<'_>, feedback: &Feedback, holds: Option<Logged>) -> Result<Standing, StoreError> {
+    if let Some((seq, earlier)) = with_same_idempotency_key(log, feedback)? {
+        return Ok(Standing::Settled(match earlier.same_report(feedback) {
+            true => Ok(Receipt::of(&earlier, seq, ReceiptKind::Again)),
+            false => Err(FeedbackRejected::Conflict),
+        }));
+    }
+    match holds {
+        Some((seq, earlier)) if earlier.same_report(feedback) => {
+            remember_key(log, feedback, seq)?;
+            Ok(Standing::Settled(Ok(Receipt::of(&earlier, seq, ReceiptKind::Again))))
+        }
+        Some((_, earlier)) => Ok(Standing::Revises(earlier)),
+        None => Ok(Standing::New),
     }
 }
 
 /// A revision keeps arm and tick, so that the learner ends where it would be had only the last been sent.
 fn revise(log: &mut Log<'_>, mut feedback: Feedback, earlier: &Feedback) -> Result<Receipt, StoreError> {
-    feedback.arm = earlier.arm.clone();
-    feedback.tick = earlier.tick;
-    feedback.replaces = earlier.value.map(|value| Replaced { value, weight: earlier.weight });
+    take_back(&mut feedback, earlier);
+    feedback.paired = pairing::counterpart(log, &feedback)?;
     write(log, feedback, ReceiptKind::Revised)
 }
 
+fn take_back(feedback: &mut Feedback, earlier: &Feedback) {
+    feedback.arm = earlier.arm.clone();
+    feedback.tick = earlier.tick;
+    feedback.replaces = earlier.value.map(|value| Replaced { value, weight: earlier.weight });
+}
+
 fn first(log: &mut Log<'_>, mut feedback: Feedback, found: &Found) -> Result<Receipt, StoreError> {
-    let drawn = ArmId::new(found.arm.as_str());
-    // Before the call's end is logged nobody knows of a fallback: the drawn arm gets the credit.
-    let answered = found.decision_only || found.completed_seq.is_none();
-    let credited = if answered { Some(found.arm.as_str()) } else { found.served.as_deref() };
-    let learnable = credited == Some(found.arm.as_str()) && found.has_context;
+    let (arm, learnable) = found.credit();
     if learnable && feedback.name == LEARNED_METRIC && feedback.value.is_some() {
         feedback.tick = next_tick(log, &found.arm)?;
     }
-    feedback.arm = Some(credited.map_or_else(|| drawn.clone(), ArmId::new));
+    feedback.arm = Some(arm);
+    feedback.paired = pairing::counterpart(log, &feedback)?;
     if found.decision_only && found.completed_seq.is_none() && reports_a_call(&feedback) {
+        let drawn = ArmId::new(found.arm.as_str());
         log.append(&mut EventBody::Completed(Box::new(reported_call(&feedback, drawn))))?;
     }
     write(log, feedback, ReceiptKind::New)
+}
+
+impl Found {
+    /// Who gets the credit, and whether anything can be learned from it: only the drawn arm's own answer to a prompt whose
+    /// features are known. Before the call's end is logged nobody knows of a fallback: the drawn arm gets the credit.
+    fn credit(&self) -> (ArmId, bool) {
+        let answered = self.decision_only || self.completed_seq.is_none();
+        let credited = if answered { Some(self.arm.as_str()) } else { self.served.as_deref() };
+        let learnable = credited == Some(self.arm.as_str()) && self.has_context;
+        (ArmId::new(credited.unwrap_or(&self.arm)), learnable)
+    }
+
+    /// Whether reports came to an end; a clock that went back closes nothing.
+    fn is_closed(&self, log: &Log<'_>, within_ms: Option<i64>) -> bool {
+        within_ms.is_some_and(|within| log.now().0.saturating_sub(self.decided_ms) > within)
+    }
 }
 
 fn write(log: &mut Log<'_>, feedback: Feedback, kind: ReceiptKind) -> Result<Receipt, StoreError> {

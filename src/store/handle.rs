@@ -10,7 +10,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
-use super::feedback::{NewFeedback, Receipt, accept};
+use super::feedback::{
+    NewComparison, NewEpisode, NewFeedback, Receipt, accept, accept_comparison, accept_episode,
+};
 use super::keys::KeyTable;
 use super::log::Log;
 use super::open::open_writer;
@@ -116,6 +118,37 @@ impl Store {
     /// could not be written. Nothing of it is kept then.
     pub async fn feedback(&self, item: NewFeedback) -> Result<Receipt, FeedbackRejected> {
         self.perform(move |log| accept(log, item)).await?
+    }
+
+    /// As [`Self::feedback`], nobody waiting: what becomes of it goes to `told` after the commit. Never blocks.
+    ///
+    /// # Errors
+    /// When the queue is full or the store is closed.
+    pub fn try_feedback(
+        &self,
+        item: NewFeedback,
+        told: impl FnOnce(Result<Receipt, FeedbackRejected>) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let tell = move |result: Result<Result<Receipt, FeedbackRejected>, StoreError>| {
+            told(result.unwrap_or_else(|error| Err(error.into())));
+        };
+        self.submit(Work::new(move |log: &mut Log<'_>| accept(log, item), reply(tell)))
+    }
+
+    /// As [`Self::feedback`], for a comparison of two decisions.
+    ///
+    /// # Errors
+    /// As there; the two must be different decisions that the key may see.
+    pub async fn compare(&self, item: NewComparison) -> Result<Receipt, FeedbackRejected> {
+        self.perform(move |log| accept_comparison(log, item)).await?
+    }
+
+    /// As [`Self::feedback`], for a whole session.
+    ///
+    /// # Errors
+    /// As there; a session without decisions of this key is not known.
+    pub async fn rate_episode(&self, item: NewEpisode) -> Result<Receipt, FeedbackRejected> {
+        self.perform(move |log| accept_episode(log, item)).await?
     }
 
     /// The last committed event, and a wake-up for each commit.

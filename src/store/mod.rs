@@ -34,7 +34,7 @@ pub(crate) mod tests;
 
 pub use checkpoints::SavedCheckpoint;
 pub use error::{FeedbackRejected, StoreError};
-pub use feedback::{NewFeedback, Receipt, ReceiptKind, Report};
+pub use feedback::{NewComparison, NewEpisode, NewFeedback, Receipt, ReceiptKind, Report};
 pub use handle::{Store, StoreOptions};
 pub use keys::{KeyRow, KeyTable, NewKey, Scope};
 pub use open::sqlite_version_number;

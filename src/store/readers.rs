@@ -11,7 +11,9 @@ use sha2::{Digest, Sha256};
 use super::open::open_reader;
 use super::rows::{ScannedRow, decision_id, event_columns, from_sql_int, read, sql_int};
 use super::{Store, StoreError};
-use crate::domain::{Completed, Decision, DecisionId, Event, EventBody, Feedback, FeedbackRef, KeyId, Seq};
+use crate::domain::{
+    Completed, Decision, DecisionId, Event, EventBody, Feedback, FeedbackRef, KeyId, Seq, UnixMs,
+};
 
 /// Idle connections that are kept.
 const IDLE: usize = 4;
@@ -152,6 +154,30 @@ pub(super) fn fingerprint(connection: &Connection, seq: Seq) -> rusqlite::Result
     }))
 }
 
+impl Store {
+    /// What judges have cost since `from`, USD. Rows are found by halving the log, for it is in the order of time.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn judge_spend_usd(&self, from: UnixMs) -> Result<f64, StoreError> {
+        let next = "SELECT at_ms FROM events WHERE seq >= ?1 ORDER BY seq LIMIT 1";
+        let sum = "SELECT coalesce(sum(json_extract(body, '$.body.judged.cost_usd')), 0.0) FROM events
+                   WHERE seq >= ?1 AND at_ms >= ?2 AND kind = 'feedback' AND body LIKE '%\"judged\":%'";
+        self.readers().with(|connection| {
+            let end: i64 =
+                connection.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0))?;
+            let (mut low, mut high) = (0, end + 1);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                let at: Option<i64> =
+                    connection.prepare_cached(next)?.query_row([middle], |row| row.get(0)).optional()?;
+                if at.is_some_and(|at| at < from.0) { low = middle + 1 } else { high = middle }
+            }
+            connection.query_row(sum, params![low, from.0], |row| row.get(0))
+        })
+    }
+}
+
 fn assemble(rows: Vec<ScannedRow>) -> Result<Option<Record>, StoreError> {
     let (mut decision, mut completed, mut feedback) = (None, None, Vec::new());
     for ScannedRow { seq, event } in rows {
@@ -174,6 +200,8 @@ pub(super) struct Found {
     pub(super) decision_only: bool,
     pub(super) completed_seq: Option<Seq>,
     pub(super) served: Option<String>,
+    /// When it was logged, Unix milliseconds.
+    pub(super) decided_ms: i64,
 }
 
 /// Finds a decision that this key may see; of several with one completion id the last.
@@ -182,9 +210,11 @@ pub(super) fn find(
     to: &FeedbackRef,
     key: Option<&KeyId>,
 ) -> rusqlite::Result<Option<Found>> {
-    let by_id = "SELECT id, arm, has_context, decision_only, completed_seq, served FROM decisions
-                 WHERE id = ?1 AND (?2 IS NULL OR key_id IS ?2)";
-    let by_completion = "SELECT id, arm, has_context, decision_only, completed_seq, served FROM decisions
+    let by_id = "SELECT d.id, d.arm, d.has_context, d.decision_only, d.completed_seq, d.served, e.at_ms
+                 FROM decisions d JOIN events e ON e.seq = d.seq WHERE d.id = ?1 AND (?2 IS NULL OR key_id IS ?2)";
+    let by_completion =
+        "SELECT d.id, d.arm, d.has_context, d.decision_only, d.completed_seq, d.served, e.at_ms
+                         FROM decisions d JOIN events e ON e.seq = d.seq
                          WHERE completion_id = ?1 AND (?2 IS NULL OR key_id IS ?2)
                          ORDER BY completed_seq DESC LIMIT 1";
     let key = key.map(|k| k.as_str());
@@ -196,6 +226,7 @@ pub(super) fn find(
             decision_only: row.get(3)?,
             completed_seq: row.get::<_, Option<i64>>(4)?.map(|n| Seq(from_sql_int(n))),
             served: row.get(5)?,
+            decided_ms: row.get(6)?,
         })
     };
     match to {

@@ -127,6 +127,8 @@ pub enum FeedbackResult {
     Conflict,
     /// Nobody knows that decision.
     Unknown,
+    /// It came after the feedback window.
+    Late,
     /// Not finite, out of range, or not of the form.
     Invalid,
     /// It could not be written.
@@ -142,6 +144,7 @@ impl FeedbackResult {
             Self::Repeated => "repeated",
             Self::Conflict => "conflict",
             Self::Unknown => "unknown",
+            Self::Late => "late",
             Self::Invalid => "invalid",
             Self::Unavailable => "unavailable",
         }

@@ -71,7 +71,13 @@ async fn what_is_refused_leaves_nothing_behind() {
         (r#"{"decision_id": "ID", "value": 1, "sourse": "user"}"#, 422, Some("sourse")),
         (r#"{"decision_id": "ID", "value": 1, "cost_usd": -1}"#, 422, Some("cost_usd")),
         (r#"{"decision_id": "0192f0c1-0000-7000-8000-000000000000", "value": 1}"#, 404, None),
-        (r#"{"winner": "ID", "loser": "ID"}"#, 422, Some("winner")),
+        (r#"{"winner": "ID", "loser": "ID"}"#, 422, Some("loser")),
+        (r#"{"winner": "ID"}"#, 422, Some("loser")),
+        (r#"{"winner": "ID", "loser": "nobody", "value": 1}"#, 422, Some("value")),
+        (r#"{"tie": ["ID"]}"#, 422, Some("tie")),
+        (r#"{"decision_id": "ID", "session_id": "s", "value": 1}"#, 422, Some("session_id")),
+        (r#"{"session_id": "nobody's", "value": 1}"#, 404, None),
+        (r#"{"winner": "ID", "loser": "nobody"}"#, 404, None),
         (r#"{"value": 1"#, 400, None),
         ("[]", 400, None),
     ];
@@ -101,4 +107,63 @@ async fn feedback_moves_the_policy() {
     };
     assert!(quality("fake/cheap") > quality("fake/good") + 0.2, "{answer}");
     assert_eq!(answer["ranking"][0]["model"], "fake/cheap", "{answer}");
+}
+
+#[tokio::test]
+async fn comparisons_ties_and_episodes_are_reports_like_others() {
+    let app = TestApp::built(crate::support::LEARNED, TestApp::waits_for_vectors).await;
+    let (mut ids, mut models) = (Vec::new(), Vec::new());
+    while ids.len() < 30 {
+        let mut body = crate::support::chat("auto", "Compare me");
+        let model = ["fake/good", "fake/cheap"][ids.len() % 2];
+        body["pointsman"] = json!({"session_id": "talk", "models": [model]});
+        let response = app.post("/v1/chat/completions", &body).send().await.unwrap();
+        ids.push(header(&response, "x-pointsman-decision-id").to_owned());
+        models.push(header(&response, "x-pointsman-model").to_owned());
+    }
+    assert_eq!((models[0].as_str(), models[1].as_str()), ("fake/good", "fake/cheap"));
+    for pair in ids.chunks(2) {
+        let (status, answer) = report(&app, &json!({"winner": pair[1], "loser": pair[0]})).await;
+        assert_eq!((status, &answer["applied"]), (200, &json!(true)), "{answer}");
+    }
+    let (_, first) = report(&app, &json!({"winner": ids[1], "loser": ids[0]})).await;
+    let (_, turned) = report(&app, &json!({"winner": ids[0], "loser": ids[1]})).await;
+    let (_, tie) = report(&app, &json!({"tie": [ids[1], ids[0]]})).await;
+    let (_, again) = report(&app, &json!({"tie": [ids[0], ids[1]]})).await;
+    assert!(first["feedback_id"] != turned["feedback_id"] && turned["feedback_id"] != tie["feedback_id"]);
+    assert_eq!(tie["feedback_id"], again["feedback_id"]);
+    app.learned().await;
+    let quality = async || {
+        let answer =
+            read(app.post("/v1/route", &crate::support::chat("auto", "Compare me")).send().await.unwrap())
+                .await
+                .1;
+        let ranking = answer["ranking"].as_array().unwrap().clone();
+        ["fake/cheap", "fake/good"].map(|arm| {
+            ranking.iter().find(|r| r["model"] == arm).unwrap()["quality"]["mean"].as_f64().unwrap()
+        })
+    };
+    let [cheap, good] = quality().await;
+    assert!(cheap > good + 0.05, "preferences alone turn the ranking: {cheap} {good}");
+    let (status, whole) = report(&app, &json!({"session_id": "talk", "value": 0})).await;
+    assert_eq!(status, 200, "{whole}");
+    let (_, same) = report(&app, &json!({"session_id": "talk", "value": false})).await;
+    assert_eq!(whole["feedback_id"], same["feedback_id"]);
+    app.learned().await;
+    let [lower, _] = quality().await;
+    assert!(lower < cheap, "an episode counts for each of its decisions: {cheap} then {lower}");
+}
+
+#[tokio::test]
+async fn f3_after_the_window_reports_are_gone_and_a_foreign_id_is_not_found() {
+    let close =
+        |s: &mut pointsman::config::Settings| s.learning.feedback_window = Some(std::time::Duration::ZERO);
+    let app = TestApp::built(crate::support::LEARNED, close).await;
+    let id = decision(&app).await;
+    crate::chat::wait_for_completion(&app, &id).await;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let response = app.post("/feedback", &json!({"decision_id": id, "value": 1})).send().await.unwrap();
+    assert_eq!(fault(response).await, (410, "feedback_closed".into(), None));
+    let nobody = json!({"decision_id": "0192f0c1-0000-7000-8000-000000000000", "value": 1});
+    assert_eq!(report(&app, &nobody).await.0, 404);
 }

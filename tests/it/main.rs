@@ -20,5 +20,6 @@ mod joining;
 mod refusals;
 mod reproduces;
 mod sessions;
+mod signals;
 mod strategies;
 mod support;

@@ -67,6 +67,7 @@ fn settings(spec: RouterSpec) -> Settings {
         // All traffic comes at once on this one machine: MiniLM would be what one watches.
         embedder: EmbedderSettings { kind: EmbedderKind::Adaptive, ..EmbedderSettings::default() },
         learning: LearningSettings::default(),
+        judge: None,
         providers: vec![ProviderSettings {
             id: provider,
             format: ProviderFormat::OpenAiCompatible,

@@ -6,6 +6,7 @@
 mod arms;
 mod budgets;
 mod joining;
+mod judge;
 mod providers;
 mod routes;
 mod sections;
@@ -41,13 +42,15 @@ impl Check<'_> {
         let routes = self.routes(&raw.routes, &mut arms);
         let priors = self.priors(&raw.models, &arms);
         let draining = self.draining(&raw.models, &routes);
+        let judge = raw.judge.as_ref().and_then(|raw| self.judge(raw, &mut arms, &routes));
         let (catalog, prices_from) = arms.into_catalog();
         let comparable_usd = self.comparable_usd(&raw.models, &catalog);
         Settings {
             server: self.server(&raw.server),
             store: self.store(&raw.store),
             embedder: self.embedder(&raw.embedder),
-            learning: sections::learning(&raw.learning),
+            learning: self.learning(&raw.learning),
+            judge,
             providers: providers.into_settings(),
             catalog,
             prices_from,

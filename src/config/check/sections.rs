@@ -12,6 +12,7 @@ use crate::config::settings::{
     StoreSettings,
 };
 use crate::config::suggest::hint;
+use crate::policy::GuardSettings;
 
 /// Overrides `server.listen`.
 pub(crate) const LISTEN_ENV: &str = "POINTSMAN_LISTEN";
@@ -24,17 +25,37 @@ pub(super) fn millis(value: Option<&At<u64>>, default: Duration) -> Duration {
     value.map_or(default, |v| Duration::from_millis(v.value))
 }
 
-pub(super) fn learning(raw: &RawLearning) -> LearningSettings {
-    let default = LearningSettings::default();
-    let count = |value: &Option<At<u64>>, default| value.as_ref().map_or(default, |v| v.value);
-    LearningSettings {
-        publish_every_events: count(&raw.publish_every_events, default.publish_every_events),
-        publish_within: millis(raw.publish_within_ms.as_ref(), default.publish_within),
-        checkpoint_every_events: count(&raw.checkpoint_every_events, default.checkpoint_every_events),
-    }
-}
-
 impl Check<'_> {
+    pub(super) fn learning(&self, raw: &RawLearning) -> LearningSettings {
+        let default = LearningSettings::default();
+        let count = |value: &Option<At<u64>>, default| value.as_ref().map_or(default, |v| v.value);
+        let window = raw.feedback_window_hours.as_ref().map(|hours| hours.value);
+        LearningSettings {
+            publish_every_events: count(&raw.publish_every_events, default.publish_every_events),
+            publish_within: millis(raw.publish_within_ms.as_ref(), default.publish_within),
+            checkpoint_every_events: count(&raw.checkpoint_every_events, default.checkpoint_every_events),
+            feedback_window: match window {
+                None => default.feedback_window,
+                Some(0) => None,
+                Some(hours) => Some(Duration::from_secs(hours * 3600)),
+            },
+            guard: self.guard(raw, default.guard),
+            implicit: raw.implicit.as_ref().map_or(default.implicit, |v| v.value),
+        }
+    }
+
+    fn guard(&self, raw: &RawLearning, default: GuardSettings) -> GuardSettings {
+        let guard = GuardSettings {
+            key_share: raw.key_share.as_ref().map_or(default.key_share, |v| v.value),
+            trust: raw.key_trust.as_ref().map_or(default.trust, |v| v.value),
+        };
+        if let Some(share) = raw.key_share.as_ref().filter(|_| !guard.is_sound()) {
+            let message = format!("must be above 0 and at most 1 (1: no bound), got {}", share.value);
+            self.source.fault(&share.place, message);
+        }
+        guard
+    }
+
     pub(super) fn server(&self, raw: &RawServer) -> ServerSettings {
         let default = ServerSettings::default();
         let written = raw.listen.clone().and_then(|listen| self.listen(&listen));

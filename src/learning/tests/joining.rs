@@ -43,6 +43,10 @@ fn words(observation: &Observation<'_>) -> String {
             )
         }
         Observation::Asked { .. } => "asked".to_owned(),
+        Observation::Compared { sides: [one, other], score, weight, replaces, .. } => {
+            let (one, other) = ((one.arm, one.tick), (other.arm, other.tick));
+            format!("{one:?} scores {score} against {other:?} weight {weight:.3} old {replaces:?}")
+        }
         Observation::Failed { arm, .. } => format!("{arm} failed"),
         Observation::Added { arm, .. } => format!("{arm} added"),
         Observation::Removed { arm } => format!("{arm} removed"),

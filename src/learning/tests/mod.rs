@@ -49,6 +49,7 @@ impl Learner for Sums {
                 self.add(arm, 3, total_ms.unwrap_or(0.0));
             }
             Observation::Asked { .. } => {}
+            Observation::Compared { sides, score, .. } => self.add(sides[0].arm, 0, *score),
             Observation::Failed { arm, .. } => self.add(arm, 4, 1.0),
             Observation::Added { .. } | Observation::Removed { .. } => {}
         }

@@ -11,7 +11,7 @@ use super::world::{Case, World};
 use crate::domain::{Arm, Constraints, Multiplier, PolicyVersion, Preference, UnixMs};
 use crate::policy::explore::draw;
 use crate::policy::{
-    Ask, Bill, Exploration, LearnedPolicy, LearnedState, Learner, Observation, Policy, StateError,
+    Ask, Bill, Exploration, LearnedPolicy, LearnedState, Learner, Observation, Policy, Provenance, StateError,
 };
 
 /// How a stream is learned from.
@@ -108,6 +108,7 @@ pub fn rated<'a>(case: &'a Case, arm: &'a Arm, value: f64, tick: u64) -> Observa
         weight: USERS_PRECISION,
         tick,
         replaces: None,
+        from: Provenance::default(),
     }
 }
 

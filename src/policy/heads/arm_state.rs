@@ -20,6 +20,9 @@ const TYPICAL_GUESS_WEIGHT: f64 = 5.0;
 /// After an alarm on quality all earlier reports count for at most so many (POLICY 3).
 const EVIDENCE_AFTER_ALARM: f64 = 50.0;
 
+/// Weight of the reports from which an alarm may come: half of a plain report.
+const LEAST_WATCHED: f64 = 0.5;
+
 /// What was noticed while an observation was folded in.
 pub type Changes = Vec<(Signal, Change)>;
 
@@ -94,14 +97,15 @@ impl ArmState {
     }
 
     /// Folds a quality report in; `heard` counts the reports on any arm, this one included. Once an alarm says that the arm has
-    /// changed, what was heard before counts for little, and the arm is explored like one that little is known of.
+    /// changed, what was heard before counts for little, and the arm is explored like one that little is known of. Weak reports,
+    /// and those of reporters that are not believed, raise no alarm.
     ///
     /// # Errors
     /// When the sums would break; nothing has changed then.
     pub fn rated(&mut self, report: &Report<'_>, heard: u64) -> Result<Changes, NotPositive> {
         let (expected, sd) = self.quality.expected(report, &mut Vec::new());
         self.quality.observe(report, heard)?;
-        if report.replaces.is_some() {
+        if report.replaces.is_some() || report.weight < LEAST_WATCHED {
             return Ok(Vec::new());
         }
         let change = self.drift.rated(expected, report.value, sd);

@@ -1,27 +1,24 @@
 //! The learner's state: a fold over observations, and its bytes.
 
 mod roster;
+mod stored;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::rate::Rating;
 use super::{LearnedPolicy, check_context};
 use crate::domain::{ArmId, Context, FeatureSchema, PolicyVersion, UnixMs};
 use crate::math::cholesky::NotPositive;
 use crate::policy::drift::{Alarm, REMEMBERED, Signal, TrafficWatch};
 use crate::policy::heads::{Answer, ArmState, Changes, FlatPrior, HeadSettings, Report, common_slopes};
+use crate::policy::reporters::{GuardSettings, Reporters};
 use crate::policy::{LearnError, Learner, Observation, Policy};
 
 pub use roster::Roster;
-
-/// First bytes of a stored state; the last is the version of the form.
-const MAGIC: [u8; 8] = *b"PMSTATE\x02";
-
-/// Bytes of the SHA-256 at the end.
-const DIGEST_BYTES: usize = 32;
+pub use stored::StateError;
 
 /// Features beyond this are a mistake: heads grow with the square of their number.
 const MAX_DIM: usize = 1024;
@@ -30,35 +27,7 @@ const MAX_DIM: usize = 1024;
 const MAX_COST_USD: f64 = 1e6;
 
 /// Weights of reports beyond this are a mistake.
-const MAX_WEIGHT: f64 = 1e6;
-
-/// Why stored bytes are no state.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StateError {
-    /// Not written by this version, or not a state at all.
-    #[error("not a learner state of version {}", MAGIC[7])]
-    Form,
-    /// The digest does not fit: cut short or altered.
-    #[error("the learner state is damaged: its digest does not fit")]
-    Digest,
-    /// The parts do not decode.
-    #[error("the learner state does not decode")]
-    Decode(#[source] postcard::Error),
-    /// The numbers of an arm are not a state.
-    #[error("the learner state of arm {arm} is not usable")]
-    Arm {
-        /// Which.
-        arm: ArmId,
-        /// Why.
-        source: NotPositive,
-    },
-    /// There are no or too many features, or the priors are not positive and finite.
-    #[error("no heads over {dim} features with these settings")]
-    Settings {
-        /// Number of features.
-        dim: usize,
-    },
-}
+pub(super) const MAX_WEIGHT: f64 = 1e6;
 
 /// What the policy can be tuned by.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -67,11 +36,14 @@ pub struct Settings {
     pub heads: HeadSettings,
     /// Sharpness of exploration before any report (`g0` in POLICY 4.5).
     pub gamma: f64,
+    /// How far reporters are believed.
+    pub guard: GuardSettings,
 }
 
 impl Settings {
     /// Found on the tuning fold; see training/README.md.
-    pub const DEFAULT: Self = Self { heads: HeadSettings::DEFAULT, gamma: 30.0 };
+    pub const DEFAULT: Self =
+        Self { heads: HeadSettings::DEFAULT, gamma: 30.0, guard: GuardSettings::DEFAULT };
 }
 
 /// Everything the learner knows. Arms appear when first observed.
@@ -80,30 +52,18 @@ pub struct LearnedState {
     schema: FeatureSchema,
     dim: usize,
     settings: Settings,
-    unknown: Arc<ArmState>,
+    pub(super) unknown: Arc<ArmState>,
+    /// Who reports, and how far they are believed.
+    pub(super) reporters: Arc<Reporters>,
     /// Reports on any arm, revisions not counted.
-    heard: u64,
+    pub(super) heard: u64,
     /// The latest time told.
     now: UnixMs,
     alarms: Arc<VecDeque<Alarm>>,
     raised: u64,
     traffic: Arc<TrafficWatch>,
     roster: Arc<Roster>,
-    arms: BTreeMap<ArmId, Arc<ArmState>>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    schema: FeatureSchema,
-    dim: u64,
-    settings: Settings,
-    heard: u64,
-    now: UnixMs,
-    alarms: Arc<VecDeque<Alarm>>,
-    raised: u64,
-    traffic: Arc<TrafficWatch>,
-    roster: Arc<Roster>,
-    arms: BTreeMap<ArmId, Arc<ArmState>>,
+    pub(super) arms: BTreeMap<ArmId, Arc<ArmState>>,
 }
 
 impl LearnedState {
@@ -122,12 +82,16 @@ impl LearnedState {
     pub fn with_settings(schema: FeatureSchema, dim: usize, settings: Settings) -> Result<Self, StateError> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         let heads = &settings.heads;
-        let fits = positive(settings.gamma) && positive(heads.common_slope_sd) && heads.offset.is_sound();
+        let fits = positive(settings.gamma)
+            && positive(heads.common_slope_sd)
+            && heads.offset.is_sound()
+            && settings.guard.is_sound();
         if !(1..=MAX_DIM).contains(&dim) || !fits {
             return Err(StateError::Settings { dim });
         }
         let unknown = ArmState::new(dim, &settings.heads).map_err(|_| StateError::Settings { dim })?;
         Ok(Self {
+            reporters: Arc::new(Reporters::new(settings.guard)),
             schema,
             dim,
             settings,
@@ -140,35 +104,6 @@ impl LearnedState {
             roster: Arc::default(),
             arms: BTreeMap::new(),
         })
-    }
-
-    /// Reads what [`Learner::to_bytes`] wrote.
-    ///
-    /// # Errors
-    /// When the bytes are of another version, damaged, or hold numbers that are no state.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
-        let body = bytes.strip_prefix(&MAGIC).ok_or(StateError::Form)?;
-        let split = body.len().checked_sub(DIGEST_BYTES).ok_or(StateError::Digest)?;
-        let (body, digest) = body.split_at(split);
-        if Sha256::digest(body).as_slice() != digest {
-            return Err(StateError::Digest);
-        }
-        let stored: Stored = postcard::from_bytes(body).map_err(StateError::Decode)?;
-        let dim = usize::try_from(stored.dim).unwrap_or(usize::MAX);
-        let mut state = Self::with_settings(stored.schema, dim, stored.settings)?;
-        if !stored.traffic.is_sound(dim) || stored.alarms.len() > REMEMBERED {
-            return Err(StateError::Settings { dim });
-        }
-        (state.heard, state.now, state.raised) = (stored.heard, stored.now, stored.raised);
-        (state.alarms, state.traffic) = (stored.alarms, stored.traffic);
-        state.roster = stored.roster;
-        for (arm, mut heads) in stored.arms {
-            Arc::make_mut(&mut heads)
-                .restore(dim)
-                .map_err(|source| StateError::Arm { arm: arm.clone(), source })?;
-            state.arms.insert(arm, heads);
-        }
-        Ok(state)
     }
 
     /// What it was tuned to.
@@ -221,6 +156,7 @@ impl LearnedState {
             raised: self.raised,
             traffic: Arc::clone(&self.traffic),
             roster: Arc::clone(&self.roster),
+            reporters: Arc::clone(&self.reporters),
             unknown: Arc::clone(&self.unknown),
             arms: self.arms.clone(),
         })
@@ -229,7 +165,7 @@ impl LearnedState {
     /// What the arms' quality has in common: some prompts are hard for all of them. An arm that has been heard little of is
     /// pulled there, and an arm that was drawn on easy prompts alone is not taken for a good one. Computed from the arms' sums, so
     /// it is not stored and the order of reports does not matter. Should the sums not allow a fit, nothing is shared.
-    fn pull(&self) -> Vec<f64> {
+    pub(super) fn pull(&self) -> Vec<f64> {
         let heads = &self.settings.heads;
         let flat = FlatPrior { slope_sd: heads.common_slope_sd, ..heads.quality };
         let ridges = self.arms.values().map(|arm| arm.quality().ridge());
@@ -281,24 +217,15 @@ impl LearnedState {
         self.now.0 = self.now.0.max(at.0);
     }
 
-    fn features(&self, context: &Context) -> Result<Vec<f64>, LearnError> {
+    pub(super) fn features(&self, context: &Context) -> Result<Vec<f64>, LearnError> {
         check_context(context, &self.schema, self.dim)?;
         Ok(context.features().iter().map(|x| f64::from(*x)).collect())
     }
 
-    fn rated(&mut self, arm: &ArmId, context: &Context, report: &Report<'_>) -> Result<(), LearnError> {
-        let x = self.features(context)?;
-        in_range("value", report.value, 1.0)?;
-        in_range("weight", report.weight, MAX_WEIGHT)?;
-        if let Some(old) = report.replaces {
-            in_range("replaces.value", old.value, 1.0)?;
-            in_range("replaces.weight", old.weight, MAX_WEIGHT)?;
-        }
-        if report.tick == 0 {
-            return Err(LearnError::BadNumber { field: "tick", value: 0.0 });
-        }
+    /// Puts a report into an arm's head.
+    pub(super) fn observe(&mut self, arm: &ArmId, report: &Report<'_>) -> Result<(), LearnError> {
         let heard = self.heard + u64::from(report.replaces.is_none());
-        self.change(arm, |state| state.rated(&Report { x: &x, ..*report }, heard))?;
+        self.change(arm, |state| state.rated(report, heard))?;
         self.heard = heard;
         Ok(())
     }
@@ -331,15 +258,18 @@ impl LearnedState {
     }
 }
 
-fn in_range(field: &'static str, value: f64, most: f64) -> Result<(), LearnError> {
+pub(super) fn in_range(field: &'static str, value: f64, most: f64) -> Result<(), LearnError> {
     if (0.0..=most).contains(&value) { Ok(()) } else { Err(LearnError::BadNumber { field, value }) }
 }
 
 impl Learner for LearnedState {
     fn apply(&mut self, observation: &Observation<'_>) -> Result<(), LearnError> {
         match *observation {
-            Observation::Quality { arm, context, value, weight, tick, replaces } => {
-                self.rated(arm, context, &Report { x: &[], value, weight, tick, replaces })
+            Observation::Quality { arm, context, value, weight, tick, replaces, from } => {
+                self.rated(&Rating { arm, context, value, weight, tick, replaces, from })
+            }
+            Observation::Compared { sides, score, weight, replaces, from } => {
+                self.compared(sides, (score, weight), replaces, &from)
             }
             Observation::Answered {
                 arm,
@@ -376,30 +306,18 @@ impl Learner for LearnedState {
     }
 
     fn adopt(&mut self, state: &[u8]) -> Result<(), String> {
-        let state = Self::from_bytes(state).map_err(|e| e.to_string())?;
+        let mut state = Self::from_bytes(state).map_err(|e| e.to_string())?;
         if (&state.schema, state.dim) != (&self.schema, self.dim) {
             return Err(format!("it is of schema {}, this version has {}", state.schema, self.schema));
         }
+        // How far reporters are believed is this deployment's to say.
+        state.settings.guard = self.settings.guard;
+        Arc::make_mut(&mut state.reporters).set_guard(self.settings.guard);
         *self = state;
         Ok(())
     }
 
     fn to_bytes(&self) -> Vec<u8> {
-        let stored = Stored {
-            schema: self.schema.clone(),
-            dim: self.dim as u64,
-            settings: self.settings,
-            heard: self.heard,
-            now: self.now,
-            alarms: Arc::clone(&self.alarms),
-            raised: self.raised,
-            traffic: Arc::clone(&self.traffic),
-            roster: Arc::clone(&self.roster),
-            arms: self.arms.clone(),
-        };
-        // Encoding into memory has no way to fail; were there one, the empty body would be refused when it is read.
-        let body = postcard::to_allocvec(&stored).unwrap_or_default();
-        let digest = Sha256::digest(&body);
-        [MAGIC.as_slice(), &body, digest.as_slice()].concat()
+        self.stored()
     }
 }

@@ -10,14 +10,22 @@ use super::*;
 use crate::domain::{Constraints, Multiplier, Preference, Replaced};
 use crate::policy::explore::draw;
 use crate::policy::fixtures::{Question, arm, context, schema};
-use crate::policy::{Bill, Exploration, LearnError, Learner, Observation};
+use crate::policy::{Bill, Exploration, LearnError, Learner, Observation, Provenance};
 
 fn fresh() -> LearnedState {
     LearnedState::new(schema(), 3).unwrap()
 }
 
 fn report<'a>(arm: &'a ArmId, context: &'a Context, value: f64, tick: u64) -> Observation<'a> {
-    Observation::Quality { arm, context, value, weight: 1.0, tick, replaces: None }
+    Observation::Quality {
+        arm,
+        context,
+        value,
+        weight: 1.0,
+        tick,
+        replaces: None,
+        from: Provenance::default(),
+    }
 }
 
 fn answer<'a>(arm: &'a ArmId, context: &'a Context, tokens: u32, at: i64) -> Observation<'a> {
@@ -187,8 +195,15 @@ fn a_revised_report_counts_once_and_with_its_last_value() {
         (22..60).for_each(|tick| state.apply(&report(&arm, &context(&[0.1, 0.2]), 0.4, tick)).unwrap());
     }
     let replaces = Some(Replaced { value: 0.1, weight: 1.0 });
-    let revision =
-        Observation::Quality { arm: &arm, context: &x, value: 0.9, weight: 1.0, tick: 21, replaces };
+    let revision = Observation::Quality {
+        arm: &arm,
+        context: &x,
+        value: 0.9,
+        weight: 1.0,
+        tick: 21,
+        replaces,
+        from: Provenance::default(),
+    };
     revised.apply(&revision).unwrap();
     let counts = |s: &LearnedState| s.quality_feedbacks().map(|(_, n)| n).collect::<Vec<_>>();
     assert_eq!(counts(&revised), counts(&plain));

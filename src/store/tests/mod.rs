@@ -4,6 +4,7 @@ mod faults;
 mod feedback;
 mod keys;
 mod log;
+mod subjects;
 
 use std::path::Path;
 use std::time::Duration;
@@ -78,7 +79,12 @@ pub(crate) fn completed(n: u128, arm: &str) -> Completed {
 }
 
 pub(crate) fn on(n: u128, value: f64) -> NewFeedback {
-    NewFeedback { to: FeedbackRef::Decision(decision_id(n)), by: None, report: Report::quality(value) }
+    NewFeedback {
+        to: FeedbackRef::Decision(decision_id(n)),
+        by: None,
+        report: Report::quality(value),
+        within_ms: None,
+    }
 }
 
 pub(crate) fn decided(decision: Decision) -> EventBody {

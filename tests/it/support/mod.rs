@@ -21,6 +21,7 @@ pub const MODELS: &[(&str, f64)] = &[
     ("refusing", 0.5),
     ("locked", 0.5),
     ("garbled", 0.5),
+    ("judge", 0.5),
 ];
 
 pub struct TestApp {
@@ -69,12 +70,17 @@ impl TestApp {
         Self::built(LEARNED, |settings| settings.embedder.deadline = Duration::from_nanos(1)).await
     }
 
+    /// For [`Self::built`]: no prompt goes without its vector, whatever the machine.
+    pub fn waits_for_vectors(settings: &mut Settings) {
+        settings.embedder.deadline = Duration::from_secs(30);
+    }
+
     /// One that reads prompts in another way than the others.
     pub async fn with_embedder(embedder: EmbedderSettings) -> Self {
         Self::built(LEARNED, |settings| settings.embedder = embedder).await
     }
 
-    async fn built(routes: &str, change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn built(routes: &str, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = TempDir::new().unwrap();
         let upstream = FakeUpstream::start().await;
         let store = folder.path().join("log.db");

@@ -24,12 +24,27 @@ fn two_hundred_thousand_hostile_updates_leave_every_number_finite() {
     for tick in 1..=200_000u64 {
         let (x, value) = (any_context(&mut rng), f64::from(u8::from(rng.random_bool(0.5))));
         let weight = [1e-9, 0.3, 1.0, 25.0][rng.random_range(0..4)];
-        let told = Observation::Quality { arm: &id, context: &x, value, weight, tick, replaces: None };
+        let told = Observation::Quality {
+            arm: &id,
+            context: &x,
+            value,
+            weight,
+            tick,
+            replaces: None,
+            from: Provenance::default(),
+        };
         state.apply(&told).unwrap();
         if let Some((x, value, weight)) = last.take().filter(|_| tick % 7 == 0) {
             let replaces = Some(Replaced { value, weight });
-            let revised =
-                Observation::Quality { arm: &id, context: &x, value: 0.5, weight, tick: tick - 1, replaces };
+            let revised = Observation::Quality {
+                arm: &id,
+                context: &x,
+                value: 0.5,
+                weight,
+                tick: tick - 1,
+                replaces,
+                from: Provenance::default(),
+            };
             state.apply(&revised).unwrap();
         }
         if tick % 50 == 0 {
@@ -115,7 +130,15 @@ fn a_revision_of_a_report_from_before_an_alarm_takes_back_what_is_left_of_it() {
     };
     let (mut revised, plain) = (run(0.8), run(0.7));
     let replaces = Some(Replaced { value: 0.8, weight: 1.0 });
-    let told = Observation::Quality { arm: &id, context: &x, value: 0.7, weight: 1.0, tick: 200, replaces };
+    let told = Observation::Quality {
+        arm: &id,
+        context: &x,
+        value: 0.7,
+        weight: 1.0,
+        tick: 200,
+        replaces,
+        from: Provenance::default(),
+    };
     revised.apply(&told).unwrap();
     let view = |s: &LearnedState| s.snapshot(PolicyVersion::from("learned@1")).checkup().unwrap();
     assert_eq!((view(&revised).raised, view(&plain).raised), (1, 1));

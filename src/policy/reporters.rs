@@ -1,0 +1,319 @@
+//! Who reports, and how far they are believed: poisoning defences and the calibration of judges.
+//!
+//! All of it is a fold over reports in the log's order, part of the learner's state, so replays agree. A report without a key (the
+//! operator's own instance without keys) is believed as it is. Three things bound what one key can do:
+//!
+//! - its **share** of the weight of the last reports, once three keys are heard: a key that floods is thinned out;
+//! - its **trust** on an arm: how far the mean of its last residuals there lies from the median of the other keys' means, in
+//!   standard errors. The median is over keys, not over reports, so loud liars do not move it; a real change of the arm moves all
+//!   keys alike and costs nobody trust;
+//! - what was **applied** of a report is kept, so that a revision takes back exactly that, never more.
+
+mod calibration;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+pub use calibration::Calibration;
+
+use crate::domain::{ArmId, KeyId, Paired, Source};
+
+/// Where a report comes from.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Provenance<'a> {
+    /// Whose key; `None` without keys.
+    pub key: Option<&'a KeyId>,
+    /// Who reports.
+    pub source: Source,
+    /// Which model judged, when a judge of ours reports.
+    pub judge: Option<&'a ArmId>,
+    /// What the other kind of source said of the same decision.
+    pub paired: Option<&'a Paired>,
+}
+
+/// How far reporters are believed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct GuardSettings {
+    /// The most of the weight of the last reports that one key may have, once three keys are heard; where there are many keys, five
+    /// times its fair share. 1: all.
+    pub key_share: f64,
+    /// Whether keys that disagree with the others count less.
+    pub trust: bool,
+}
+
+impl GuardSettings {
+    /// Half of the weight, and trust.
+    pub const DEFAULT: Self = Self { key_share: 0.5, trust: true };
+    /// Everybody is believed.
+    pub const NONE: Self = Self { key_share: 1.0, trust: false };
+
+    /// Whether the numbers make sense.
+    pub fn is_sound(&self) -> bool {
+        self.key_share > 0.0 && self.key_share <= 1.0
+    }
+}
+
+/// Reports that are looked back on.
+const WINDOW: usize = 1024;
+/// Reports whose applied weight is remembered, for revisions.
+const REMEMBERED: usize = 8192;
+/// Keys that must be heard before they are held against each other.
+const LEAST_KEYS: usize = 3;
+/// Reports of a key on an arm before its agreement is looked at.
+const LEAST_REPORTS: f64 = 3.5;
+/// Reports of another key before it is compared with.
+const LEAST_OF_OTHERS: f64 = 1.9;
+/// A key may have so many times its fair share of the window, and a tenth in any case.
+const TIMES_FAIR: f64 = 5.0;
+const ALWAYS: f64 = 0.1;
+/// What a residual keeps per further report of the same key on the same arm: it looks back on about fifty.
+const KEEP: f64 = 0.98;
+/// Pairs of arm and key whose agreement is followed; beyond that newcomers are believed.
+const MOST_PAIRS: usize = 16_384;
+/// Callers differ: this much of a mean residual is nobody's fault.
+const TOLERANCE: f64 = 0.1;
+/// Standard errors that a mean residual may be off.
+const GATE: f64 = 3.0;
+/// The least trust.
+const FLOOR: f64 = 0.02;
+/// Bounds of the standard deviation of single residuals.
+const SPREAD: (f64, f64) = (0.1, 0.5);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Seen {
+    key: u32,
+    arm: u32,
+    tick: u64,
+    weight: f64,
+}
+
+/// How far a key's last reports on an arm were off the expectation; each report fades with the key's own, so nobody else's
+/// reports crowd it out.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+struct Residuals {
+    n: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Residuals {
+    fn add(&mut self, residual: f64) {
+        self.n = self.n * KEEP + 1.0;
+        self.sum = self.sum * KEEP + residual;
+        self.squares = self.squares * KEEP + residual * residual;
+    }
+}
+
+/// What went into an arm's head for a report.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The value, as the head got it,
+    pub value: f64,
+    /// and the weight.
+    pub weight: f64,
+    /// The part of the reporter's weight that was believed.
+    pub factor: f64,
+}
+
+/// What is known of one key.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Standing {
+    /// Whose.
+    pub key: KeyId,
+    /// Reports among the last ones.
+    pub reports: usize,
+    /// Share of their weight.
+    pub share: f64,
+    /// Trust on each arm on which it reported, 1 at best.
+    pub trust: BTreeMap<ArmId, f64>,
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reporters {
+    guard: GuardSettings,
+    keys: Vec<KeyId>,
+    arms: Vec<ArmId>,
+    seen: VecDeque<Seen>,
+    residuals: BTreeMap<(u32, u32), Residuals>,
+    applied: BTreeMap<(u32, u64), Applied>,
+    order: VecDeque<(u32, u64)>,
+    /// The highest tick forgotten, for each arm.
+    horizon: BTreeMap<u32, u64>,
+    judges: BTreeMap<ArmId, Calibration>,
+}
+
+impl Reporters {
+    /// Has heard nobody.
+    pub fn new(guard: GuardSettings) -> Self {
+        Self {
+            guard,
+            keys: Vec::new(),
+            arms: Vec::new(),
+            seen: VecDeque::new(),
+            residuals: BTreeMap::new(),
+            applied: BTreeMap::new(),
+            order: VecDeque::new(),
+            horizon: BTreeMap::new(),
+            judges: BTreeMap::new(),
+        }
+    }
+
+    /// The part of a report's `weight` that is believed.
+    pub fn belief(&self, key: Option<&KeyId>, arm: &ArmId, weight: f64) -> f64 {
+        let Some(key) = key.and_then(|key| self.keys.iter().position(|k| k == key)) else { return 1.0 };
+        let share = self.room(key as u32, weight);
+        let trust = self.arms.iter().position(|a| a == arm).map_or(1.0, |a| self.trust(key as u32, a as u32));
+        share * trust
+    }
+
+    /// The part of `weight` that fits under the key's share of the window.
+    fn room(&self, key: u32, weight: f64) -> f64 {
+        let mut heard = vec![false; self.keys.len()];
+        let (mut own, mut all) = (0.0, 0.0);
+        for seen in &self.seen {
+            heard[seen.key as usize] = true;
+            all += seen.weight;
+            own += if seen.key == key { seen.weight } else { 0.0 };
+        }
+        let keys = heard.iter().filter(|h| **h).count();
+        if self.guard.key_share >= 1.0 || keys < LEAST_KEYS || weight <= 0.0 {
+            return 1.0;
+        }
+        let share = self.guard.key_share.min((TIMES_FAIR / keys as f64).max(ALWAYS));
+        ((share / (1.0 - share) * (all - own) - own) / weight).clamp(0.0, 1.0)
+    }
+
+    fn trust(&self, key: u32, arm: u32) -> f64 {
+        let Some(own) = self.residuals.get(&(arm, key)) else { return 1.0 };
+        if !self.guard.trust || own.n < LEAST_REPORTS {
+            return 1.0;
+        }
+        let (mut means, mut within, mut freedom) = (Vec::new(), 0.0, 0.0);
+        for ((_, other), r) in self.residuals.range((arm, 0)..=(arm, u32::MAX)) {
+            within += r.squares - r.sum * r.sum / r.n;
+            freedom += r.n - 1.0;
+            if *other != key && r.n >= LEAST_OF_OTHERS {
+                means.push(r.sum / r.n);
+            }
+        }
+        if means.len() + 1 < LEAST_KEYS {
+            return 1.0;
+        }
+        means.sort_by(f64::total_cmp);
+        let median = 0.5 * (means[means.len() / 2] + means[(means.len() - 1) / 2]);
+        let spread = (within.max(0.0) / freedom.max(1.0)).sqrt().clamp(SPREAD.0, SPREAD.1);
+        let off = ((own.sum / own.n - median).abs() - TOLERANCE).max(0.0) / (spread / own.n.sqrt());
+        if off <= GATE { 1.0 } else { (GATE / off).powi(4).max(FLOOR) }
+    }
+
+    /// Notes a report of `weight` (as believed) that was off the expectation by `residual`. One of a tick that is in the window
+    /// takes no more room there.
+    pub fn heard(&mut self, key: Option<&KeyId>, arm: &ArmId, tick: u64, (residual, weight): (f64, f64)) {
+        let Some(key) = key else { return };
+        let key = number(&mut self.keys, key);
+        let arm = number(&mut self.arms, arm);
+        if self.residuals.len() < MOST_PAIRS || self.residuals.contains_key(&(arm, key)) {
+            self.residuals.entry((arm, key)).or_default().add(residual);
+        }
+        if let Some(seen) = self.seen.iter_mut().find(|s| s.arm == arm && s.tick == tick) {
+            seen.weight = weight;
+            return;
+        }
+        if self.seen.len() == WINDOW {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(Seen { key, arm, tick, weight });
+    }
+
+    /// What was applied for the report of that tick, when it was not the report as it stood.
+    pub fn applied(&self, arm: &ArmId, tick: u64) -> Option<Applied> {
+        let arm = self.arms.iter().position(|a| a == arm)? as u32;
+        self.applied.get(&(arm, tick)).copied()
+    }
+
+    /// Whether what was applied for that report may have been forgotten.
+    pub fn is_forgotten(&self, arm: &ArmId, tick: u64) -> bool {
+        let arm = self.arms.iter().position(|a| a == arm).map(|a| a as u32);
+        arm.and_then(|arm| self.horizon.get(&arm)).is_some_and(|upto| tick <= *upto)
+    }
+
+    /// Remembers what was applied.
+    pub fn remember(&mut self, arm: &ArmId, tick: u64, applied: Applied) {
+        let entry = (number(&mut self.arms, arm), tick);
+        if self.applied.insert(entry, applied).is_some() {
+            return;
+        }
+        self.order.push_back(entry);
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.applied.remove(&oldest);
+            let upto = self.horizon.entry(oldest.0).or_insert(0);
+            *upto = (*upto).max(oldest.1);
+        }
+    }
+
+    /// What a judge's value amounts to on the scale of people: value, and what its weight is multiplied by.
+    pub fn calibrated(&self, judge: &ArmId, value: f64) -> (f64, f64) {
+        self.judges
+            .get(judge)
+            .map_or((value, 1.0), |c| (c.value(value), Source::Judge.variance() / c.variance()))
+    }
+
+    /// A decision that both a judge and somebody else rated; `sign` -1 takes it back.
+    pub fn paired(&mut self, judge: &ArmId, (judged, human): (f64, f64), sign: f64) {
+        self.judges.entry(judge.clone()).or_default().add(judged, human, sign);
+    }
+
+    /// What is known of each judge.
+    pub fn judges(&self) -> impl Iterator<Item = (&ArmId, &Calibration)> {
+        self.judges.iter()
+    }
+
+    /// What is known of each key among the last reports.
+    pub fn standings(&self) -> Vec<Standing> {
+        let all: f64 = self.seen.iter().map(|s| s.weight).sum();
+        let of = |(k, key): (usize, &KeyId)| {
+            let own: Vec<&Seen> = self.seen.iter().filter(|s| s.key as usize == k).collect();
+            let weight: f64 = own.iter().map(|s| s.weight).sum();
+            let trust = own.iter().map(|s| (self.arms[s.arm as usize].clone(), self.trust(k as u32, s.arm)));
+            Standing {
+                key: key.clone(),
+                reports: own.len(),
+                share: if all > 0.0 { weight / all } else { 0.0 },
+                trust: trust.collect(),
+            }
+        };
+        self.keys.iter().enumerate().map(of).filter(|s| s.reports > 0).collect()
+    }
+
+    /// How far reporters are believed.
+    pub fn guard(&self) -> &GuardSettings {
+        &self.guard
+    }
+
+    /// From now on under another guard; what was noted stays.
+    pub fn set_guard(&mut self, guard: GuardSettings) {
+        self.guard = guard;
+    }
+
+    /// Whether what was stored is a state.
+    pub fn is_sound(&self) -> bool {
+        let known = |s: &Seen| (s.key as usize) < self.keys.len() && (s.arm as usize) < self.arms.len();
+        self.guard.is_sound() && self.seen.len() <= WINDOW && self.seen.iter().all(known)
+    }
+}
+
+/// The number of a name; a new one is added.
+fn number<T: PartialEq + Clone>(names: &mut Vec<T>, name: &T) -> u32 {
+    let at = names.iter().position(|n| n == name).unwrap_or_else(|| {
+        names.push(name.clone());
+        names.len() - 1
+    });
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;
