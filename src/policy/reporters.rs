@@ -3,7 +3,8 @@
 //! All of it is a fold over reports in the log's order, part of the learner's state, so replays agree. A report without a key (the
 //! operator's own instance without keys) is believed as it is. Three things bound what one key can do:
 //!
-//! - its **share** of the weight of the last reports, once three keys are heard: a key that floods is thinned out;
+//! - its **share** of the weight of the last reports, once three keys are heard: a key that floods is thinned out, unless it has
+//!   shown that it agrees with the others on that arm, so that a large caller is heard;
 //! - its **trust** on an arm: how far the mean of its last residuals there lies from the median of the other keys' means, in
 //!   standard errors. The median is over keys, not over reports, so loud liars do not move it; a real change of the arm moves all
 //!   keys alike and costs nobody trust;
@@ -35,8 +36,8 @@ pub struct Provenance<'a> {
 /// How far reporters are believed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GuardSettings {
-    /// The most of the weight of the last reports that one key may have, once three keys are heard; where there are many keys, five
-    /// times its fair share. 1: all.
+    /// The most of the weight of the last reports that a key may have that has not shown that it agrees with the others, once three
+    /// keys are heard; where there are many keys, three times its fair share. 1: all.
     pub key_share: f64,
     /// Whether keys that disagree with the others count less.
     pub trust: bool,
@@ -64,9 +65,8 @@ const LEAST_KEYS: usize = 3;
 const LEAST_REPORTS: f64 = 3.5;
 /// Reports of another key before it is compared with.
 const LEAST_OF_OTHERS: f64 = 1.9;
-/// A key may have so many times its fair share of the window, and a tenth in any case.
-const TIMES_FAIR: f64 = 5.0;
-const ALWAYS: f64 = 0.1;
+/// A key that has not shown that it agrees with the others may have so many times its fair share of the window.
+const TIMES_FAIR: f64 = 3.0;
 /// What a residual keeps per further report of the same key on the same arm: it looks back on about fifty.
 const KEEP: f64 = 0.98;
 /// Pairs of arm and key whose agreement is followed; beyond that newcomers are believed.
@@ -75,6 +75,10 @@ const MOST_PAIRS: usize = 16_384;
 const TOLERANCE: f64 = 0.1;
 /// Standard errors that a mean residual may be off.
 const GATE: f64 = 3.0;
+/// Variance of a median of many, in units of a mean's.
+const MEDIAN_VARIANCE: f64 = 1.57;
+/// Standard error below which agreement is taken to be shown.
+const SURE: f64 = 0.1;
 /// The least trust.
 const FLOOR: f64 = 0.02;
 /// Bounds of the standard deviation of single residuals.
@@ -102,6 +106,25 @@ impl Residuals {
         self.n = self.n * KEEP + 1.0;
         self.sum = self.sum * KEEP + residual;
         self.squares = self.squares * KEEP + residual * residual;
+    }
+}
+
+/// How far the mean of a key's residuals lies from the median of the others', and the standard error of that.
+#[derive(Debug, Clone, Copy)]
+struct Against {
+    off: f64,
+    error: f64,
+}
+
+impl Against {
+    fn trust(self) -> f64 {
+        let off = (self.off - TOLERANCE).max(0.0) / self.error;
+        if off <= GATE { 1.0 } else { (GATE / off).powi(4).max(FLOOR) }
+    }
+
+    /// Whether it is shown that the key agrees, not only that nothing speaks against it.
+    fn agrees(self) -> bool {
+        self.error <= SURE && self.off <= TOLERANCE + self.error
     }
 }
 
@@ -163,9 +186,13 @@ impl Reporters {
     /// The part of a report's `weight` that is believed.
     pub fn belief(&self, key: Option<&KeyId>, arm: &ArmId, weight: f64) -> f64 {
         let Some(key) = key.and_then(|key| self.keys.iter().position(|k| k == key)) else { return 1.0 };
-        let share = self.room(key as u32, weight);
-        let trust = self.arms.iter().position(|a| a == arm).map_or(1.0, |a| self.trust(key as u32, a as u32));
-        share * trust
+        let arm = self.arms.iter().position(|a| a == arm);
+        let against = arm.and_then(|arm| self.against_others(key as u32, arm as u32));
+        match against {
+            Some(against) if against.agrees() => 1.0,
+            Some(against) => against.trust() * self.room(key as u32, weight),
+            None => self.room(key as u32, weight),
+        }
     }
 
     /// The part of `weight` that fits under the key's share of the window.
@@ -181,31 +208,31 @@ impl Reporters {
         if self.guard.key_share >= 1.0 || keys < LEAST_KEYS || weight <= 0.0 {
             return 1.0;
         }
-        let share = self.guard.key_share.min((TIMES_FAIR / keys as f64).max(ALWAYS));
+        let share = self.guard.key_share.min(TIMES_FAIR / keys as f64);
         ((share / (1.0 - share) * (all - own) - own) / weight).clamp(0.0, 1.0)
     }
 
-    fn trust(&self, key: u32, arm: u32) -> f64 {
-        let Some(own) = self.residuals.get(&(arm, key)) else { return 1.0 };
-        if !self.guard.trust || own.n < LEAST_REPORTS {
-            return 1.0;
-        }
-        let (mut means, mut within, mut freedom) = (Vec::new(), 0.0, 0.0);
+    /// A key's reports on an arm against the other keys'; `None` while too little is known of either.
+    fn against_others(&self, key: u32, arm: u32) -> Option<Against> {
+        let own = self.residuals.get(&(arm, key)).filter(|own| self.guard.trust && own.n >= LEAST_REPORTS)?;
+        let (mut means, mut within, mut freedom, mut unsure) = (Vec::new(), 0.0, 0.0, 0.0);
         for ((_, other), r) in self.residuals.range((arm, 0)..=(arm, u32::MAX)) {
             within += r.squares - r.sum * r.sum / r.n;
             freedom += r.n - 1.0;
             if *other != key && r.n >= LEAST_OF_OTHERS {
                 means.push(r.sum / r.n);
+                unsure += 1.0 / r.n;
             }
         }
         if means.len() + 1 < LEAST_KEYS {
-            return 1.0;
+            return None;
         }
         means.sort_by(f64::total_cmp);
+        let others = means.len() as f64;
         let median = 0.5 * (means[means.len() / 2] + means[(means.len() - 1) / 2]);
         let spread = (within.max(0.0) / freedom.max(1.0)).sqrt().clamp(SPREAD.0, SPREAD.1);
-        let off = ((own.sum / own.n - median).abs() - TOLERANCE).max(0.0) / (spread / own.n.sqrt());
-        if off <= GATE { 1.0 } else { (GATE / off).powi(4).max(FLOOR) }
+        let error = spread * (1.0 / own.n + MEDIAN_VARIANCE * unsure / (others * others)).sqrt();
+        Some(Against { off: (own.sum / own.n - median).abs(), error })
     }
 
     /// Notes a report of `weight` (as believed) that was off the expectation by `residual`. One of a tick that is in the window
@@ -278,7 +305,10 @@ impl Reporters {
         let of = |(k, key): (usize, &KeyId)| {
             let own: Vec<&Seen> = self.seen.iter().filter(|s| s.key as usize == k).collect();
             let weight: f64 = own.iter().map(|s| s.weight).sum();
-            let trust = own.iter().map(|s| (self.arms[s.arm as usize].clone(), self.trust(k as u32, s.arm)));
+            let trust = own.iter().map(|s| {
+                let against = self.against_others(k as u32, s.arm);
+                (self.arms[s.arm as usize].clone(), against.map_or(1.0, Against::trust))
+            });
             Standing {
                 key: key.clone(),
                 reports: own.len(),

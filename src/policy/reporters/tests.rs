@@ -15,12 +15,15 @@ const TRUTH: [(&str, [f64; 2]); 3] =
     [("good", [0.85, 0.75]), ("middling", [0.6, 0.6]), ("poor", [0.3, 0.35])];
 
 /// One day of traffic: honest keys rate one answer in ten, hostile ones each of their own, and upside down.
+#[derive(Clone, Copy)]
 struct Attack {
     keys: usize,
     hostile: usize,
     /// Calls of a hostile key for each one of an honest key.
     zeal: usize,
     guard: GuardSettings,
+    /// Of a hundred reports of a hostile key so many, the first, are true.
+    honest: usize,
 }
 
 fn quality(arm: &ArmId, kind: usize) -> f64 {
@@ -29,6 +32,10 @@ fn quality(arm: &ArmId, kind: usize) -> f64 {
 
 /// The mean true quality that honest callers got after a warm-up.
 fn reward(attack: &Attack, seed: u64) -> f64 {
+    day(attack, seed).1
+}
+
+fn day(attack: &Attack, seed: u64) -> (LearnedState, f64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let settings = Settings { guard: attack.guard, ..Settings::DEFAULT };
     let mut state = LearnedState::with_settings(schema(), 2, settings).unwrap();
@@ -39,7 +46,7 @@ fn reward(attack: &Attack, seed: u64) -> f64 {
         .flat_map(|k| std::iter::repeat_n(k, if k < attack.hostile { attack.zeal } else { 1 }))
         .collect();
     let mut ticks: BTreeMap<ArmId, u64> = BTreeMap::new();
-    let (mut got, mut calls) = (0.0, 0.0);
+    let (mut got, mut calls, mut said) = (0.0, 0.0, vec![0usize; attack.keys]);
     let mut policy = state.snapshot(PolicyVersion::from("learned@0"));
     for round in 0..6000 {
         let key = callers[rng.random_range(0..callers.len())];
@@ -57,7 +64,9 @@ fn reward(attack: &Attack, seed: u64) -> f64 {
         if !is_hostile && !rng.random_bool(0.1) {
             continue;
         }
-        let value = if is_hostile { f64::from(drawn.as_str() == "poor") } else { f64::from(luck < truth) };
+        let lies = is_hostile && said[key] % 100 >= attack.honest;
+        said[key] += 1;
+        let value = if lies { f64::from(drawn.as_str() == "poor") } else { f64::from(luck < truth) };
         let tick = ticks.entry(drawn.clone()).or_insert(0);
         *tick += 1;
         let from = Provenance { key: Some(&keys[key]), ..Provenance::default() };
@@ -75,34 +84,83 @@ fn reward(attack: &Attack, seed: u64) -> f64 {
             policy = state.snapshot(PolicyVersion::from("learned@0"));
         }
     }
-    got / calls
+    (state, got / calls)
 }
 
-fn loss(keys: usize, hostile: usize, zeal: usize, guard: GuardSettings) -> f64 {
-    let mean = |hostile| {
-        let attack = |seed| reward(&Attack { keys, hostile, zeal, guard }, seed);
-        [1, 2, 3].map(attack).iter().sum::<f64>() / 3.0
-    };
-    1.0 - mean(hostile) / mean(0)
+/// Loss to the attack of `hostile` keys among `keys`, and the worst over the seeds.
+fn loss(attack: Attack, seeds: std::ops::RangeInclusive<u64>) -> (f64, f64) {
+    let clean = Attack { hostile: 0, zeal: 1, ..attack };
+    let mean = |rewards: &[f64]| rewards.iter().sum::<f64>() / rewards.len() as f64;
+    let all = |attack: Attack| seeds.clone().map(|seed| reward(&attack, seed)).collect::<Vec<_>>();
+    let (clean, got) = (mean(&all(clean)), all(attack));
+    let worst = got.iter().copied().fold(f64::INFINITY, f64::min);
+    (1.0 - mean(&got) / clean, 1.0 - worst / clean)
 }
 
-/// F7: one key in twenty rates each of its answers upside down, and calls three times as much as an honest one.
+const EVEN: Attack = Attack { keys: 40, hostile: 2, zeal: 1, guard: GuardSettings::DEFAULT, honest: 0 };
+
+/// F7: one key in twenty rates each of its answers upside down, at the traffic of an honest one and at three times as much.
 #[test]
 fn f7_five_percent_of_hostile_keys_cost_little_and_without_defences_much() {
-    let (guarded, open) = (loss(40, 2, 3, GuardSettings::DEFAULT), loss(40, 2, 3, GuardSettings::NONE));
-    eprintln!("5% hostile keys: loss {guarded:.4} guarded, {open:.4} open");
-    assert!(guarded < 0.10, "loss with defences {guarded:.4}");
-    assert!(open > 0.20, "the attack must hurt where nothing stops it, loss {open:.4}");
+    for attack in [EVEN, Attack { zeal: 3, ..EVEN }] {
+        let (guarded, _) = loss(attack, 1..=8);
+        let (open, _) = loss(Attack { guard: GuardSettings::NONE, ..attack }, 1..=8);
+        assert!(guarded < 0.10, "loss with defences {guarded:.4}");
+        assert!(open > 0.20, "the attack must hurt where nothing stops it, loss {open:.4}");
+    }
 }
 
 #[test]
-fn f7_one_hostile_key_costs_next_to_nothing_and_a_flood_is_thinned_out() {
-    let (one, flood) = (loss(40, 1, 1, GuardSettings::DEFAULT), loss(40, 1, 20, GuardSettings::DEFAULT));
-    let open = loss(40, 1, 20, GuardSettings::NONE);
-    eprintln!("one hostile key: loss {one:.4}; flooding {flood:.4} guarded, {open:.4} open");
-    assert!(one < 0.02, "loss to one hostile key {one:.4}");
-    assert!(flood < 0.75 * open, "loss to a flood {flood:.4}, without defences {open:.4}");
+fn f7_a_flood_is_thinned_out_and_a_liar_who_agreed_at_first_gains_nothing() {
+    let flood = Attack { hostile: 1, zeal: 20, ..EVEN };
+    let (guarded, _) = loss(flood, 1..=8);
+    let (open, _) = loss(Attack { guard: GuardSettings::NONE, ..flood }, 1..=8);
+    assert!(guarded < 0.10, "loss to a flood {guarded:.4}");
     assert!(open > 0.20, "the flood must hurt where nothing stops it, loss {open:.4}");
+    let (sleeper, _) = loss(Attack { honest: 70, ..flood }, 1..=8);
+    assert!(sleeper < 0.10, "loss to a flood that tells the truth seven times in ten {sleeper:.4}");
+}
+
+/// `cargo test --release --lib reporters::tests::attacks_measured -- --ignored --nocapture`
+#[test]
+#[ignore = "prints the table of training/README.md"]
+fn attacks_measured() {
+    for (keys, hostile, zeal, honest) in [
+        (40, 2, 1, 0),
+        (40, 2, 3, 0),
+        (40, 2, 3, 70),
+        (40, 1, 1, 0),
+        (40, 1, 20, 0),
+        (40, 1, 20, 70),
+        (40, 1, 20, 100),
+        (100, 5, 1, 0),
+        (100, 5, 3, 0),
+        (100, 1, 20, 0),
+        (10, 1, 1, 0),
+        (10, 1, 3, 0),
+        (10, 1, 20, 0),
+        (10, 1, 20, 100),
+    ] {
+        let [(guarded, worst), (open, _)] = [GuardSettings::DEFAULT, GuardSettings::NONE]
+            .map(|guard| loss(Attack { keys, hostile, zeal, honest, guard }, 1001..=1024));
+        eprintln!(
+            "{hostile} of {keys} keys, {zeal} calls for one, {honest} % honest: {guarded:.4} (worst {worst:.4}), open {open:.4}"
+        );
+    }
+}
+
+/// One key has twenty times the calls of each other, and rates all of them: five reports in six are its own.
+#[test]
+fn a_large_caller_who_agrees_with_the_others_keeps_its_voice() {
+    let share = |honest| {
+        let state = day(&Attack { hostile: 1, zeal: 20, honest, ..EVEN }, 5).0;
+        let policy = state.snapshot(PolicyVersion::from("learned@1"));
+        let standings = policy.reporters().unwrap().standings();
+        standings.iter().find(|s| s.key.as_str() == "k0").unwrap().share
+    };
+    let (honest, liar) = (share(100), share(0));
+    assert!(honest > 0.5, "share of the weight {honest:.3}");
+    assert!(liar < 0.1, "the same key, were it to lie {liar:.3}");
 }
 
 fn reporters_of(keys: &[(&str, f64, usize)]) -> Reporters {
@@ -135,12 +193,15 @@ fn trust_falls_for_the_one_who_disagrees_and_for_nobody_when_the_model_itself_ha
 }
 
 #[test]
-fn a_key_holds_no_more_than_its_share_of_the_window() {
-    let busy = reporters_of(&[("a", 0.0, 1), ("b", 0.0, 1), ("busy", 0.0, 2)]);
-    let room = |key: &str| busy.belief(Some(&KeyId::from(key)), &ArmId::from("a"), 1.0);
-    assert_eq!(("a", room("a"), room("busy")), ("a", 1.0, 0.0), "half of the weight is its own already");
-    let share: f64 = busy.standings().iter().find(|s| s.key.as_str() == "busy").unwrap().share;
-    assert!((share - 0.5).abs() < 1e-12);
+fn a_key_that_disagrees_holds_no_more_than_its_share_of_the_window() {
+    let room = |off: f64| {
+        let busy = reporters_of(&[("a", 0.0, 1), ("b", 0.0, 1), ("busy", off, 2)]);
+        let share = busy.standings().iter().find(|s| s.key.as_str() == "busy").unwrap().share;
+        assert!((share - 0.5).abs() < 1e-12);
+        ["a", "busy"].map(|key| busy.belief(Some(&KeyId::from(key)), &ArmId::from("a"), 1.0))
+    };
+    assert_eq!(room(0.15), [1.0, 0.0], "half of the weight is its own already");
+    assert_eq!(room(0.0), [1.0, 1.0], "it agrees with the others");
 }
 
 #[test]

@@ -111,12 +111,12 @@ impl TestApp {
         self.post("/v1/chat/completions", &chat(model, ask)).send().await.unwrap()
     }
 
-    /// Waits until the learner has seen all that is on disk.
+    /// Waits until requests are answered by a policy that has seen all that is on disk.
     pub async fn learned(&self) {
         let service = &self.running.service;
         let mut status = service.learning.watch();
         let end = *service.store.committed().borrow();
-        status.wait_for(|s| s.applied >= end).await.unwrap();
+        status.wait_for(|s| s.published >= end).await.unwrap();
     }
 
     /// What `path` answers once it is found: what is still in the store's queue is waited for, commit by commit.
