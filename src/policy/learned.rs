@@ -257,6 +257,4 @@ fn check_context(context: &Context, schema: &FeatureSchema, dim: usize) -> Resul
 }
 
 #[cfg(test)]
-mod comparing;
-#[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! The learner and the policy together: it learns who is good at what, keeps its promises on state, and refuses what it must.
 
+mod comparing;
 mod endurance;
 mod joining;
 
