@@ -205,6 +205,29 @@ impl Default for Multiplier {
     }
 }
 
+/// What the budgets of a request allow it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Allowance {
+    /// What a dollar costs besides, so that the budgets last.
+    pub multiplier: Multiplier,
+    /// What a request may cost in the mean, USD; `None`: no budget applies. What is spent to learn is measured by it, also
+    /// where money is no object yet.
+    pub per_request_usd: Option<f64>,
+    /// What of it the best arms would leave over in the mean, USD; above 0 only where money is no object.
+    pub unspent_usd: f64,
+}
+
+impl Allowance {
+    /// No budget.
+    pub const UNBOUNDED: Self =
+        Self { multiplier: Multiplier::FREE, per_request_usd: None, unspent_usd: 0.0 };
+
+    /// The same for one who may not draw lots: always the likelier price.
+    pub fn certain(self) -> Self {
+        Self { multiplier: Multiplier::certain(self.multiplier.likelier()), ..self }
+    }
+}
+
 /// What a decision records of the budgets that it counts towards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BudgetRecord {
@@ -215,6 +238,9 @@ pub struct BudgetRecord {
     /// The one whose price that is: the shortest of money. `None` when money was no object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decisive: Option<BudgetScope>,
+    /// What a request could cost in the mean, USD: the least of the budgets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_request_usd: Option<f64>,
     /// What the drawn arm was expected to cost, USD.
     pub expected_usd: f64,
     /// What was set aside for it, USD.

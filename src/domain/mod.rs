@@ -17,7 +17,7 @@ mod session;
 mod units;
 
 pub use arm::{Arm, Capability, CapabilitySet, Catalog, Limits, Price};
-pub use budget::{BudgetLimits, BudgetRecord, BudgetScope, LimitError, Multiplier, Period};
+pub use budget::{Allowance, BudgetLimits, BudgetRecord, BudgetScope, LimitError, Multiplier, Period};
 pub use context::{Context, ContextError, Cut, Encoding, FeatureSchema};
 pub use decision::{
     ArmDistribution, ArmEstimate, ArmSet, Decision, DistributionError, EmptyArmSet, Estimate, Excluded,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::traces::{Row, Traces};
-use crate::domain::{Arm, ArmId, Constraints, Context, FeatureSchema, Multiplier, Preference};
+use crate::domain::{Allowance, Arm, ArmId, Constraints, Context, FeatureSchema, Preference};
 use crate::policy::{Ask, Exploration, Policy, PolicyError, Proposal};
 
 /// How one route chooses.
@@ -190,7 +190,7 @@ impl Scenario {
             turn: i as u64,
             at: row.at,
             exploration: plan.exploration,
-            multiplier: Multiplier::FREE,
+            allowance: Allowance::UNBOUNDED,
             cached: None,
         })?;
         Ok(Some(asked))

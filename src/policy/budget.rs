@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 pub use purse::{Amount, Denied, PeriodState, Purse};
-pub use solve::{Offer, Problem};
+pub use solve::{Offer, Problem, Solution};
 
 use super::utility::within_bounds;
 use crate::domain::{ArmEstimate, Constraints, Multiplier, UnixMs};
@@ -49,9 +49,9 @@ impl PaceSettings {
         rows: 1000,
         every_requests: 25,
         every_ms: 1000,
-        credit: 10.0,
+        credit: 40.0,
         debt: 300.0,
-        horizon: 150.0,
+        horizon: 300.0,
         target_range: (0.2, 3.0),
         ratio_decay: 0.98,
     };
@@ -85,9 +85,11 @@ pub struct Pacer {
     /// Decayed sums of actual and expected cost of settled calls, in budgets of one request.
     actual: f64,
     expected: f64,
+    /// Requests so far.
+    requests: usize,
     unsolved: u32,
     solved_at: Option<UnixMs>,
-    multiplier: Multiplier,
+    solution: Solution,
 }
 
 impl Pacer {
@@ -100,9 +102,10 @@ impl Pacer {
             budget: 0.0,
             actual: RATIO_GUESS,
             expected: RATIO_GUESS,
+            requests: 0,
             unsolved: 0,
             solved_at: None,
-            multiplier: Multiplier::FREE,
+            solution: Solution::default(),
         }
     }
 
@@ -115,7 +118,10 @@ impl Pacer {
         if !offers.is_empty() {
             self.rows.push_back(offers);
         }
-        while self.rows.len() > self.settings.rows {
+        self.requests = self.requests.saturating_add(1);
+        // What the first requests were offered was judged by one who knew nothing: it must not outlive what is known since.
+        let most = (self.requests / 2).clamp(self.settings.every_requests as usize, self.settings.rows);
+        while self.rows.len() > most {
             self.rows.pop_front();
         }
         self.unsolved += 1;
@@ -178,8 +184,8 @@ impl Pacer {
     }
 
     /// Takes over an answer.
-    pub fn adopt(&mut self, multiplier: Multiplier) {
-        self.multiplier = multiplier;
+    pub fn adopt(&mut self, solution: Solution) {
+        self.solution = solution;
     }
 
     /// Solves when it is time: [`Self::due`] and [`Self::adopt`] in one, for callers without a lock to let go.
@@ -191,7 +197,12 @@ impl Pacer {
 
     /// What a dollar costs now.
     pub fn multiplier(&self) -> Multiplier {
-        self.multiplier
+        self.solution.multiplier
+    }
+
+    /// What the best arms leave of the target in the mean, USD.
+    pub fn unspent_usd(&self) -> f64 {
+        self.solution.unspent_usd
     }
 
     /// Overspend so far against the budget, USD; negative: saved.

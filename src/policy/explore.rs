@@ -5,6 +5,8 @@
 //! hears little stays curious, and most of all about the arms it has heard least of. Floors keep every arm in the log, scaled
 //! down for dear arms. The cap on the expected loss and the share of the other arms bind last, so both hold for every request.
 
+pub mod thrift;
+
 use sha2::{Digest, Sha256};
 
 use super::Exploration;

@@ -2,7 +2,7 @@
 
 use super::{Ask, Exploration};
 use crate::domain::{
-    Arm, ArmId, CapabilitySet, Constraints, Context, FeatureSchema, Limits, Multiplier, Preference, Price,
+    Allowance, Arm, ArmId, CapabilitySet, Constraints, Context, FeatureSchema, Limits, Preference, Price,
     ProviderId, UnixMs,
 };
 
@@ -35,7 +35,7 @@ pub struct Question {
     pub preference: Preference,
     pub constraints: Constraints,
     pub exploration: Exploration,
-    pub multiplier: Multiplier,
+    pub allowance: Allowance,
     pub turn: u64,
     pub at: UnixMs,
 }
@@ -48,7 +48,7 @@ impl Question {
             preference: Preference::best(),
             constraints: Constraints::default(),
             exploration: Exploration::DEFAULT,
-            multiplier: Multiplier::FREE,
+            allowance: Allowance::UNBOUNDED,
             turn: 0,
             at: UnixMs(0),
         }
@@ -68,7 +68,7 @@ impl Question {
             turn: self.turn,
             at: self.at,
             exploration: self.exploration,
-            multiplier: self.multiplier,
+            allowance: self.allowance,
             cached: None,
         })
     }

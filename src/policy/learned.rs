@@ -12,6 +12,7 @@ pub use state::{LearnedState, Roster, Settings, StateError};
 
 use super::Typical;
 use super::drift::{Alarm, TrafficWatch};
+use super::explore::thrift::{self, Means};
 use super::explore::{Stakes, gamma};
 use super::heads::{ArmState, Call};
 use super::reporters::Reporters;
@@ -72,7 +73,7 @@ impl LearnedPolicy {
         let mut estimates: Vec<ArmEstimate> =
             ask.arms.iter().map(|arm| self.state_of(&arm.id).estimate(arm, &call, &mut scratch)).collect();
         self.price_the_cache(ask, &mut estimates);
-        let scale = self.scale(ask, &estimates).dearer(ask.multiplier.likelier());
+        let scale = self.scale(ask, &estimates).dearer(ask.allowance.multiplier.likelier());
         for (utility, estimate) in scale.utilities(&estimates).into_iter().zip(&mut estimates) {
             estimate.utility = utility;
         }
@@ -143,6 +144,7 @@ impl LearnedPolicy {
     ) -> Result<(ArmDistribution, usize, Vec<Bound>), DistributionError> {
         let (drawable, relaxed) = within_bounds(estimates, ask.constraints);
         let costs_usd: Vec<f64> = drawable.iter().map(|i| estimates[*i].cost_usd).collect();
+        let doubts: Vec<f64> = drawable.iter().map(|i| estimates[*i].quality.sd).collect();
         let gamma_of = |i: &usize| gamma(self.gamma, self.evidence(&estimates[*i].arm));
         let gammas: Vec<f64> = drawable.iter().map(gamma_of).collect();
         // Where nothing is known of anybody, nobody is new.
@@ -152,17 +154,19 @@ impl LearnedPolicy {
         let reference_usd = self.reference(ask, estimates).cost_usd;
         let own = self.scale(ask, estimates);
         let (mut p, mut best) = (vec![0.0; estimates.len()], 0);
-        for (price, share) in ask.multiplier.parts() {
+        for (price, share) in ask.allowance.multiplier.parts() {
             let all = own.dearer(price).utilities(estimates);
             let utilities: Vec<f64> = drawable.iter().map(|i| all[*i]).collect();
             let stakes =
                 Stakes { utilities: &utilities, costs_usd: &costs_usd, reference_usd, gammas: &gammas };
             let (mut part, first) = nursery::shares(&stakes, &is_new, &ask.exploration);
-            if price > 0.0 {
-                spare_dear_arms(&stakes, &mut part);
+            if let Some(first) = first {
+                let means = Means { allowance: &ask.allowance, doubts: &doubts, is_new: &is_new };
+                thrift::spare_dear_arms(&stakes, first, &means, &mut part);
+                thrift::invest(&stakes, first, &means, &ask.exploration, &mut part);
             }
             drawable.iter().zip(part).for_each(|(i, part)| p[*i] += share * part);
-            if price == ask.multiplier.likelier() {
+            if price == ask.allowance.multiplier.likelier() {
                 best = first.map_or(0, |first| drawable[first]);
             }
         }
@@ -224,17 +228,6 @@ impl Policy for LearnedPolicy {
         let greedy = estimates[best].arm.clone();
         estimates.sort_by(|a, b| b.utility.total_cmp(&a.utility).then_with(|| a.arm.cmp(&b.arm)));
         Ok(Proposal { distribution, greedy, estimates, relaxed })
-    }
-}
-
-/// Where a budget binds, an arm is explored less by how many times dearer it is than the best: a draw of an arm that costs hundreds
-/// of budgets would be paid for by hundreds of requests (POLICY 4.5). What is spared goes to the best.
-fn spare_dear_arms(stakes: &Stakes<'_>, p: &mut [f64]) {
-    let Some(best) = stakes.best() else { return };
-    for k in (0..p.len()).filter(|k| *k != best && stakes.costs_usd[*k] > stakes.costs_usd[best]) {
-        let spared = p[k] * (1.0 - stakes.costs_usd[best] / stakes.costs_usd[k]);
-        p[k] -= spared;
-        p[best] += spared;
     }
 }
 

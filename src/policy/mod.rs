@@ -27,9 +27,8 @@ pub use reporters::{GuardSettings, Provenance, Reporters};
 pub use simple::SimplePolicy;
 
 use crate::domain::{
-    AnswerKind, Arm, ArmDistribution, ArmEstimate, ArmId, ArmPrior, Bound, Constraints, Context,
-    ContextError, DistributionError, Multiplier, PolicyVersion, Preference, Price, Replaced, Strategy,
-    UnixMs,
+    Allowance, AnswerKind, Arm, ArmDistribution, ArmEstimate, ArmId, ArmPrior, Bound, Constraints, Context,
+    ContextError, DistributionError, PolicyVersion, Preference, Price, Replaced, Strategy, UnixMs,
 };
 
 /// What a policy is asked. All borrowed: a decision allocates only its answer.
@@ -55,8 +54,8 @@ pub struct Ask<'a> {
     pub at: UnixMs,
     /// How much may be given up to learn.
     pub exploration: Exploration,
-    /// What a dollar costs besides, because a budget must last.
-    pub multiplier: Multiplier,
+    /// What its budgets allow.
+    pub allowance: Allowance,
     /// What a conversation's model has of it in its provider's cache.
     pub cached: Option<Cached<'a>>,
 }

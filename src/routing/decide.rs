@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Eligible;
 use crate::domain::{
-    Arm, ArmDistribution, ArmEstimate, ArmId, Constraints, Context, Decision, DecisionId, Encoding, KeyId,
-    Multiplier, Pin, PolicyVersion, Preference, Prompt, Reason, RouteName, Strategy, UnixMs,
+    Allowance, Arm, ArmDistribution, ArmEstimate, ArmId, Constraints, Context, Decision, DecisionId,
+    Encoding, KeyId, Pin, PolicyVersion, Preference, Prompt, Reason, RouteName, Strategy, UnixMs,
 };
 use crate::policy::utility::within_bounds;
 use crate::policy::{Ask, Cached, Exploration, Policy, PolicyError, Proposal, explore};
@@ -26,8 +26,8 @@ pub struct Candidates<'a> {
     pub exploration: Exploration,
     /// How many requests the route has seen.
     pub turn: u64,
-    /// What a dollar costs besides, because a budget must last.
-    pub multiplier: Multiplier,
+    /// What its budgets allow.
+    pub allowance: Allowance,
 }
 
 /// Everything about the request that the decision records.
@@ -83,11 +83,7 @@ pub fn decide(candidates: &Candidates<'_>, prompt: &Prompt, given: Circumstances
         cached: pin.map(|pin| Cached { arm: &pin.arm, tokens: pin.cached_tokens }),
         turn: candidates.turn,
         at: given.at,
-        multiplier: if certain {
-            Multiplier::certain(candidates.multiplier.likelier())
-        } else {
-            candidates.multiplier
-        },
+        allowance: if certain { candidates.allowance.certain() } else { candidates.allowance },
     };
     match candidates.policy.propose(&ask) {
         Ok(mut proposal) => {

@@ -12,8 +12,8 @@ use super::sessions::Thread;
 use super::spend::{Scopes, Ticket};
 use super::{Caller, Destination, Head, LiveRoute, Service, ServiceError, Wishes};
 use crate::domain::{
-    Arm, ArmEstimate, ArmId, Bound, Decision, DecisionId, Encoding, Estimate, EventBody, Excluded,
-    LatencyEstimate, Multiplier, Prompt, RouteName,
+    Allowance, Arm, ArmEstimate, ArmId, Bound, Decision, DecisionId, Encoding, Estimate, EventBody, Excluded,
+    LatencyEstimate, Prompt, RouteName,
 };
 use crate::provider::Timeouts;
 use crate::routing::{Candidates, Circumstances, decide_explicit, eligible};
@@ -239,7 +239,7 @@ impl Service {
             policy: &*policy,
             exploration: route.exploration,
             turn: live.next_turn(),
-            multiplier: Multiplier::FREE,
+            allowance: Allowance::UNBOUNDED,
         };
         let (decision, ticket) = self.decide_within(candidates, prompt, given, scopes)?;
         self.metrics.decided(started.elapsed());

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::spend::{Quote, Quotes, Scopes, Ticket};
 use super::{Service, ServiceError};
 use crate::domain::{
-    Arm, ArmEstimate, ArmId, BudgetRecord, BudgetScope, Decision, DecisionId, Excluded, Exclusion,
-    Multiplier, Prompt, Reason,
+    Allowance, Arm, ArmEstimate, ArmId, BudgetRecord, BudgetScope, Decision, DecisionId, Excluded, Exclusion,
+    Prompt, Reason,
 };
 use crate::policy::budget::Amount;
 use crate::policy::utility::within_bounds;
@@ -26,8 +26,8 @@ impl Service {
         scopes: Scopes,
     ) -> Result<(Decision, Ticket), ServiceError> {
         let at = self.spend.clock.at(given.at);
-        let (multiplier, decisive) = scopes.multiplier(at);
-        candidates.multiplier = multiplier;
+        let (allowance, decisive) = scopes.allowance(at);
+        candidates.allowance = allowance;
         let first = decide(&candidates, prompt, given.clone());
         let arms = candidates.eligible.arms.iter().copied();
         let learned = self.learning.policy();
@@ -51,7 +51,7 @@ impl Service {
             let decision = if is_first { first.clone() } else { again() };
             let quote = quotes.get(&decision.arm).copied().unwrap_or_default();
             if scopes.reserve(at, quote.amount).is_ok() {
-                let paid = Paid { multiplier, decisive, quote };
+                let paid = Paid { allowance, decisive, quote };
                 return Ok(paid.ticket(decision, &first, scopes));
             }
             // Another request took the money in between. The draw depends on the id: a new one, so that it is free again.
@@ -78,7 +78,7 @@ impl Service {
         }
         let at = self.spend.clock.at(decision.at);
         scopes.reserve(at, quote.amount).map_err(|denied| ServiceError::BudgetExceeded(Box::new(denied)))?;
-        let paid = Paid { multiplier: Multiplier::FREE, decisive: None, quote };
+        let paid = Paid { allowance: Allowance::UNBOUNDED, decisive: None, quote };
         let first = decision.clone();
         Ok(paid.ticket(decision, &first, scopes))
     }
@@ -115,7 +115,7 @@ fn affordable<'a>(all: &Eligible<'a>, quotes: &Quotes, room: Option<Amount>) -> 
 
 /// The terms that a decision was taken on.
 struct Paid {
-    multiplier: Multiplier,
+    allowance: Allowance,
     decisive: Option<BudgetScope>,
     quote: Quote,
 }
@@ -123,7 +123,7 @@ struct Paid {
 impl Paid {
     /// Notes the terms in the decision. `first` is the decision as it was before unaffordable arms were left out.
     fn ticket(self, mut decision: Decision, first: &Decision, scopes: Scopes) -> (Decision, Ticket) {
-        let without = best_without(first, self.multiplier.likelier());
+        let without = best_without(first, self.allowance.multiplier.likelier());
         let is_other = *decision.estimates.first().map_or(&decision.arm, |best| &best.arm) != without;
         let has_lost_its_arm = decision.reason == Reason::Default && first.reason != Reason::Default;
         if has_lost_its_arm || (decision.reason == Reason::Greedy && decision.arm != without) {
@@ -131,8 +131,9 @@ impl Paid {
         }
         decision.budget = Some(BudgetRecord {
             scopes: scopes.names(),
-            multiplier: self.multiplier,
+            multiplier: self.allowance.multiplier,
             decisive: self.decisive,
+            per_request_usd: self.allowance.per_request_usd,
             expected_usd: self.quote.expected_usd,
             reserved_usd: self.quote.amount.usd(),
             without: is_other.then_some(without),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 
 use super::{LiveRoute, Service};
-use crate::domain::{AdminEvent, Arm, ArmId, Context, Decision, EventBody, Preference, UnixMs};
+use crate::domain::{AdminEvent, Allowance, Arm, ArmId, Context, Decision, EventBody, Preference, UnixMs};
 use crate::policy::{Ask, Exploration, Policy};
 use crate::routing::Retirement;
 
@@ -116,7 +116,7 @@ fn look(
             turn: 0,
             at,
             exploration: Exploration::NONE,
-            multiplier: crate::domain::Multiplier::FREE,
+            allowance: Allowance::UNBOUNDED,
             cached: None,
         };
         let Ok(proposal) = policy.propose(&ask) else { return BTreeMap::new() };

@@ -169,9 +169,9 @@ async fn compared(app: &TestApp, limits: Option<BudgetLimits>) -> Vec<Decision> 
 
 fn same(ours: &Asked<'_>, theirs: &Decision) {
     let price = theirs.budget.as_ref().map_or(Multiplier::FREE, |b| b.multiplier);
-    near("price", ours.multiplier.low, price.low);
-    near("price", ours.multiplier.high, price.high);
-    near("share", ours.multiplier.share_high, price.share_high);
+    near("price", ours.allowance.multiplier.low, price.low);
+    near("price", ours.allowance.multiplier.high, price.high);
+    near("share", ours.allowance.multiplier.share_high, price.share_high);
     let proposal = &ours.proposal;
     near("propensity", proposal.distribution.of(&theirs.arm), theirs.propensity);
     for (ours, theirs) in proposal.distribution.p().iter().zip(theirs.distribution.p()) {

@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::stream::Pupil;
 use super::world::{Case, Outcome, World};
-use crate::domain::{Arm, ArmId, BudgetLimits, Constraints, Multiplier, Preference, UnixMs};
+use crate::domain::{Allowance, Arm, ArmId, BudgetLimits, Constraints, Preference, UnixMs};
 use crate::policy::budget::{Amount, PaceSettings, Pacer, Purse, offers};
 use crate::policy::explore::draw;
 use crate::policy::{Ask, Exploration, Policy, Proposal, Settings, StateError};
@@ -74,8 +74,8 @@ pub struct Asked<'c> {
     pub case: &'c Case,
     /// What was expected of whom, and with which chances.
     pub proposal: Proposal,
-    /// What a dollar cost.
-    pub multiplier: Multiplier,
+    /// What its budget allowed.
+    pub allowance: Allowance,
     /// As offered, shape `[<= k]`.
     arms: Vec<Arm>,
     turn: usize,
@@ -124,18 +124,23 @@ impl<'a> Live<'a> {
         self
     }
 
-    fn multiplier(&mut self, at: UnixMs) -> Multiplier {
-        let Some(Budget { purse, pacer }) = &mut self.budget else { return Multiplier::FREE };
+    fn allowance(&mut self, at: UnixMs) -> Allowance {
+        let Some(Budget { purse, pacer }) = &mut self.budget else { return Allowance::UNBOUNDED };
         if purse.turn(at) {
             pacer.forgive();
         }
-        pacer.multiplier()
+        Allowance {
+            multiplier: pacer.multiplier(),
+            per_request_usd: purse.per_request_usd(at),
+            unspent_usd: pacer.unspent_usd(),
+        }
     }
 
     /// Books a decision as the service does, before its call: the price for the next request is found here.
     fn book(&mut self, asked: &Asked<'_>, expected_usd: f64) {
         let Some(Budget { purse, pacer }) = &mut self.budget else { return };
-        let offers = offers(&asked.proposal.estimates, &Constraints::default(), asked.multiplier.likelier());
+        let offers =
+            offers(&asked.proposal.estimates, &Constraints::default(), asked.allowance.multiplier.likelier());
         purse.count(asked.at);
         let Some(budget) = purse.per_request_usd(asked.at) else { return };
         pacer.requested(offers, budget, expected_usd);
@@ -181,7 +186,7 @@ impl<'a> Live<'a> {
             .filter_map(|k| self.script.arm(turn, &self.world.arms[k], k))
             .collect();
         let offered: Vec<&Arm> = arms.iter().collect();
-        let multiplier = self.multiplier(at);
+        let allowance = self.allowance(at);
         let policy = self.pupil.policy(format!("learned@{turn}"));
         let proposal = policy.propose(&Ask {
             context: Some(&case.context),
@@ -194,10 +199,10 @@ impl<'a> Live<'a> {
             turn: turn as u64,
             at,
             exploration: self.options.exploration,
-            multiplier,
+            allowance,
             cached: None,
         });
-        Some(Asked { case, proposal: proposal.ok()?, multiplier, arms, turn, at })
+        Some(Asked { case, proposal: proposal.ok()?, allowance, arms, turn, at })
     }
 
     /// The drawn arm was called, and its cost reported at `at`.

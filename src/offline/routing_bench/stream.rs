@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::BenchOptions;
 use super::world::{Case, World};
-use crate::domain::{Arm, Constraints, Multiplier, PolicyVersion, Preference, UnixMs};
+use crate::domain::{Allowance, Arm, Constraints, PolicyVersion, Preference, UnixMs};
 use crate::policy::explore::draw;
 use crate::policy::{
     Ask, Bill, Exploration, LearnedPolicy, LearnedState, Learner, Observation, Policy, Provenance, StateError,
@@ -126,7 +126,7 @@ pub fn ask<T>(world: &World, case: &Case, preference: &Preference, with: impl Fn
         turn: 0,
         at: UnixMs(0),
         exploration: Exploration::NONE,
-        multiplier: Multiplier::FREE,
+        allowance: Allowance::UNBOUNDED,
         cached: None,
     })
 }

@@ -20,6 +20,15 @@ const HIGHEST: f64 = 1e9;
 /// Halvings of the logarithm of that span: to one part in a million.
 const STEPS: u32 = 26;
 
+/// The answer to a [`Problem`].
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Solution {
+    /// What a dollar must cost.
+    pub multiplier: Multiplier,
+    /// What the best arms leave of the target in the mean where money is no object, USD.
+    pub unspent_usd: f64,
+}
+
 /// Rows of offers, shape `[n][k]`, and the mean cost that is wanted.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -35,10 +44,15 @@ impl Problem {
 
     /// The two prices between which the mean cost passes the target, with the shares that meet it. Free when the best arms cost no
     /// more than the target as it is; where even the cheapest arms cost more, the price at which they are chosen.
-    pub fn solve(&self) -> Multiplier {
-        if self.mean_cost(0.0) <= self.target_usd {
-            return Multiplier::FREE;
+    pub fn solve(&self) -> Solution {
+        let unspent_usd = self.target_usd - self.mean_cost(0.0);
+        if unspent_usd >= 0.0 {
+            return Solution { multiplier: Multiplier::FREE, unspent_usd };
         }
+        Solution { multiplier: self.price(), unspent_usd: 0.0 }
+    }
+
+    fn price(&self) -> Multiplier {
         let unit = self.mean_dearest();
         let (mut low, mut high) = (LOWEST / unit, HIGHEST / unit);
         if self.mean_cost(low) <= self.target_usd {

@@ -68,7 +68,7 @@ fn spend_meets_the_budget_on_lumpy_arms() {
 fn two_equal_arms_are_mixed_where_no_price_lies_between() {
     // Every row the same: at any price all or nothing goes to the dear arm.
     let rows: Vec<Arc<[Offer]>> = vec![vec![offer(0.5, 1.0), offer(0.9, 5.0)].into(); 50];
-    let found = Problem::new(rows, 2.0).solve();
+    let found = Problem::new(rows, 2.0).solve().multiplier;
     assert!((found.share_high - 0.75).abs() < 1e-9, "{found:?}");
     assert!((found.mean() - 0.1).abs() < 1e-4, "a gap of 0.4 for 4 USD: {found:?}");
 }
@@ -139,7 +139,7 @@ fn numbers_that_are_none_change_nothing() {
     pacer.settled(f64::INFINITY, 1.0);
     assert_eq!(pacer.bank_usd(), 0.0);
     let problem = Problem::new(vec![vec![offer(f64::NAN, f64::NAN), offer(0.5, 1.0)].into()], 0.5);
-    assert!(problem.solve().mean().is_finite());
+    assert!(problem.solve().multiplier.mean().is_finite());
 }
 
 fn rows() -> impl Strategy<Value = Vec<Vec<Offer>>> {
@@ -156,7 +156,7 @@ proptest! {
         let least = mean(&|r| r.iter().map(|o| o.cost_usd).fold(f64::INFINITY, f64::min));
         let most = mean(&|r| choose(r, Multiplier::FREE, 0.5).cost_usd);
         let target = least + share * (most - least);
-        let found = Problem::new(rows.clone(), target).solve();
+        let found = Problem::new(rows.clone(), target).solve().multiplier;
         let cost = found.parts().map(|(price, part)| {
             part * mean(&|r| choose(r, Multiplier::certain(price), 0.5).cost_usd)
         }).sum::<f64>();
@@ -167,7 +167,7 @@ proptest! {
     #[test]
     fn a_tighter_target_never_makes_money_cheaper(rows in rows(), a in 0.0..0.1f64, b in 0.0..0.1f64) {
         let rows: Vec<Arc<[Offer]>> = rows.into_iter().map(Into::into).collect();
-        let price = |target: f64| Problem::new(rows.clone(), target).solve().mean();
+        let price = |target: f64| Problem::new(rows.clone(), target).solve().multiplier.mean();
         prop_assert!(price(a.min(b)) >= price(a.max(b)) * (1.0 - 1e-6));
     }
 }

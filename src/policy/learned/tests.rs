@@ -372,7 +372,7 @@ fn two_prices_of_a_dollar_mix_two_distributions() {
         Question::new(vec![arm("a", 1.0, 1.0), arm("b", 5.0, 25.0)], Some(context(&[0.3, 0.1])));
     let policy = state.snapshot(PolicyVersion::from("p"));
     let mut p_of = |multiplier: Multiplier| {
-        question.multiplier = multiplier;
+        question.allowance.multiplier = multiplier;
         question.ask(|ask| policy.propose(ask).unwrap().distribution)
     };
     let (low, high) = (p_of(Multiplier::certain(1.0)), p_of(Multiplier::certain(500.0)));

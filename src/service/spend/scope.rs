@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::domain::{BudgetLimits, BudgetScope, Multiplier, UnixMs};
+use crate::domain::{Allowance, BudgetLimits, BudgetScope, Multiplier, UnixMs};
 use crate::policy::budget::{Amount, Denied, Offer, PaceSettings, Pacer, Purse};
 
 const MINUTE_MS: i64 = 60_000;
@@ -78,8 +78,8 @@ impl LiveScope {
             state.pacer.due(at)
         };
         if let Some(problem) = problem {
-            let multiplier = problem.solve();
-            self.at(at).pacer.adopt(multiplier);
+            let solution = problem.solve();
+            self.at(at).pacer.adopt(solution);
         }
     }
 
@@ -186,11 +186,19 @@ impl Scopes {
         self.0.iter().map(|s| s.scope.clone()).collect()
     }
 
-    /// The price of the scope that is shortest of money, and which that is.
-    pub(in crate::service) fn multiplier(&self, at: UnixMs) -> (Multiplier, Option<BudgetScope>) {
-        self.0.iter().fold((Multiplier::FREE, None), |(most, whose), scope| {
-            let own = scope.at(at).pacer.multiplier();
-            if own.mean() > most.mean() { (own, Some(scope.scope.clone())) } else { (most, whose) }
+    /// The price of the scope that is shortest of money, which that is, and the least that any scope lets a request cost.
+    pub(in crate::service) fn allowance(&self, at: UnixMs) -> (Allowance, Option<BudgetScope>) {
+        let unspent = self.0.iter().map(|scope| scope.at(at).pacer.unspent_usd()).reduce(f64::min);
+        let none = Allowance { unspent_usd: unspent.unwrap_or_default(), ..Allowance::UNBOUNDED };
+        self.0.iter().fold((none, None), |(all, whose), scope| {
+            let state = scope.at(at);
+            let own = state.pacer.multiplier();
+            let least =
+                all.per_request_usd.into_iter().chain(state.purse.per_request_usd(at)).reduce(f64::min);
+            let is_tighter = own.mean() > all.multiplier.mean();
+            let multiplier = if is_tighter { own } else { all.multiplier };
+            let whose = if is_tighter { Some(scope.scope.clone()) } else { whose };
+            (Allowance { multiplier, per_request_usd: least, ..all }, whose)
         })
     }
 
