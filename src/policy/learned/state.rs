@@ -43,7 +43,7 @@ pub struct Settings {
 impl Settings {
     /// Found on the tuning fold; see training/README.md.
     pub const DEFAULT: Self =
-        Self { heads: HeadSettings::DEFAULT, gamma: 30.0, guard: GuardSettings::DEFAULT };
+        Self { heads: HeadSettings::DEFAULT, gamma: 100.0, guard: GuardSettings::DEFAULT };
 }
 
 /// Everything the learner knows. Arms appear when first observed.
