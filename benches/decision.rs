@@ -6,7 +6,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use pointsman::domain::{
-    Arm, ArmId, CapabilitySet, Constraints, Context, FeatureSchema, Limits, Multiplier, PolicyVersion,
+    Allowance, Arm, ArmId, CapabilitySet, Constraints, Context, FeatureSchema, Limits, PolicyVersion,
     Preference, Price, ProviderId, UnixMs,
 };
 use pointsman::policy::{Ask, Exploration, LearnedState, Learner, Observation, Policy, Provenance};
@@ -100,7 +100,7 @@ fn decision(c: &mut Criterion) {
         turn: 0,
         at: UnixMs(1000),
         exploration: Exploration::DEFAULT,
-        multiplier: Multiplier::FREE,
+        allowance: Allowance::UNBOUNDED,
         cached: None,
     };
     c.bench_function("decision, 8 arms, d 45", |b| b.iter(|| black_box(policy.propose(black_box(&ask)))));
