@@ -6,7 +6,7 @@ use crate::support::{TestApp, chat, read};
 
 /// As curious as a route can be told to be.
 const CURIOUS: &str = "[routes.auto]\nmodels = [\"fake/good\", \"fake/cheap\"]\ndefault = \"fake/good\"\n\
-    exploration = { max_expected_loss = 1.0, floor = 0.1, share = 1.0 }\n";
+    exploration = { max_expected_loss = 1.0, floor = 0.25, share = 1.0 }\n";
 
 fn tool_turn(model: &str, ask: &str) -> Value {
     json!({"model": model, "messages": [

@@ -109,8 +109,8 @@ fn a_tenfold_price_is_met_whether_the_estimates_know_it_or_not() {
 fn savings_are_spent_up_to_the_credit_and_no_more() {
     let mut pacer = Pacer::new(PaceSettings::DEFAULT);
     (0..500).for_each(|_| pacer.requested(vec![offer(1.0, 0.0)].into(), 1.0, 0.0));
-    assert_eq!(pacer.bank_usd(), -10.0);
-    assert!((pacer.target_usd() - (1.0 + 10.0 / 150.0)).abs() < 1e-12);
+    assert_eq!(pacer.bank_usd(), -40.0);
+    assert!((pacer.target_usd() - (1.0 + 40.0 / 300.0)).abs() < 1e-12);
     (0..500).for_each(|_| pacer.requested(vec![offer(1.0, 9.0)].into(), 1.0, 9.0));
     assert_eq!((pacer.bank_usd(), pacer.target_usd()), (300.0, 0.2));
 }

@@ -115,10 +115,11 @@ fn f7_a_flood_is_thinned_out_and_a_liar_who_agreed_at_first_gains_nothing() {
     let flood = Attack { hostile: 1, zeal: 20, ..EVEN };
     let (guarded, _) = loss(flood, 1..=8);
     let (open, _) = loss(Attack { guard: GuardSettings::NONE, ..flood }, 1..=8);
-    assert!(guarded < 0.10, "loss to a flood {guarded:.4}");
+    // A third of the traffic is hostile here, not a twentieth.
+    assert!(guarded < 0.15, "loss to a flood {guarded:.4}");
     assert!(open > 0.20, "the flood must hurt where nothing stops it, loss {open:.4}");
     let (sleeper, _) = loss(Attack { honest: 70, ..flood }, 1..=8);
-    assert!(sleeper < 0.10, "loss to a flood that tells the truth seven times in ten {sleeper:.4}");
+    assert!(sleeper < 0.15, "loss to a flood that tells the truth seven times in ten {sleeper:.4}");
 }
 
 /// `cargo test --release --lib reporters::tests::attacks_measured -- --ignored --nocapture`

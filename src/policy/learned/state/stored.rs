@@ -63,7 +63,7 @@ struct Stored {
 }
 
 impl LearnedState {
-    /// Reads what [`Learner::to_bytes`] wrote.
+    /// Reads what [`crate::policy::Learner::to_bytes`] wrote.
     ///
     /// # Errors
     /// When the bytes are of another version, damaged, or hold numbers that are no state.
