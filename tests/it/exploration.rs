@@ -6,7 +6,7 @@ use crate::support::{TestApp, chat, read};
 
 /// As curious as a route can be told to be.
 const CURIOUS: &str = "[routes.auto]\nmodels = [\"fake/good\", \"fake/cheap\"]\ndefault = \"fake/good\"\n\
-    exploration = { max_expected_loss = 1.0, floor = 0.25, share = 1.0 }\n";
+    exploration = { max_expected_loss = 1.0, floor = 0.1, share = 1.0 }\n";
 
 fn tool_turn(model: &str, ask: &str) -> Value {
     json!({"model": model, "messages": [
@@ -35,7 +35,7 @@ fn count(answers: &[Value], field: &str, value: &str) -> usize {
 #[tokio::test]
 async fn a_tool_loop_and_a_model_asked_for_by_name_are_never_explored() {
     let app = TestApp::with_routes(CURIOUS).await;
-    let free = decided(&app, &chat("auto", "What is the weather?"), 60).await;
+    let free = decided(&app, &chat("auto", "What is the weather?"), 200).await;
     assert!(count(&free, "reason", "explore") >= 5, "the route does explore, or this test shows nothing");
     for answer in decided(&app, &tool_turn("auto", "What is the weather?"), 60).await {
         assert_ne!(answer["reason"], "explore");
