@@ -40,7 +40,7 @@ impl Verdict {
 }
 
 /// Who reports; decides how much the learner trusts it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A person rated the answer.
@@ -128,13 +128,24 @@ pub struct Judged {
     pub cost_usd: f64,
 }
 
-/// A rating of the same decision by the other kind of source.
+/// What measures answers: a kind of source; of our judges each model is its own, since their scales differ.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Instrument {
+    /// Of which kind.
+    pub source: Source,
+    /// Which model, when a judge of ours measures.
+    pub judge: Option<ArmId>,
+}
+
+/// A rating of the same decision by a person, when something else rates it; by something else, when a person does.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Paired {
-    /// Which model is the judge of the two.
-    pub judge: ArmId,
-    /// What the other said.
+pub struct Overlap {
+    /// What measures beside the person.
+    pub instrument: Instrument,
+    /// What the other of the two said.
     pub value: f64,
+    /// The tick of the person's report.
+    pub tick: u64,
 }
 
 /// One accepted report, as it stands in the log.
@@ -196,13 +207,19 @@ pub struct Feedback {
     /// Set when our own judge reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judged: Option<Judged>,
-    /// What the judge said of the same decision when a person rates it, and the reverse: the judge is calibrated on
+    /// Ratings of the same decision on the other side, of persons and of everything else: instruments are calibrated on
     /// such pairs. Set by the store.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub paired: Option<Paired>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlaps: Vec<Overlap>,
 }
 
 impl Feedback {
+    /// What measured; `None` of a whole session's rating, which is not on the scale of single answers.
+    pub fn instrument(&self) -> Option<Instrument> {
+        let judge = self.judged.as_ref().map(|judged| judged.by.clone());
+        self.episode.is_none().then_some(Instrument { source: self.source, judge })
+    }
+
     /// Whether two reports say the same (ids and times of arrival aside).
     pub fn same_report(&self, other: &Self) -> bool {
         let about = |f: &Self| match (&f.episode, &f.versus) {

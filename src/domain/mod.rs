@@ -25,7 +25,8 @@ pub use decision::{
 };
 pub use event::{AdminEvent, Event, EventBody};
 pub use feedback::{
-    Episode, Feedback, FeedbackError, FeedbackRef, Judged, Paired, Replaced, Source, Verdict, Versus,
+    Episode, Feedback, FeedbackError, FeedbackRef, Instrument, Judged, Overlap, Replaced, Source, Verdict,
+    Versus,
 };
 pub use ids::{ArmId, DecisionId, FeedbackId, IdError, KeyId, PolicyVersion, ProviderId, RouteName, Seq};
 pub use outcome::{AnswerKind, Attempt, AttemptEnd, Completed, CompletionEnd, Usage};

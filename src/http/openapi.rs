@@ -3,6 +3,10 @@
 
 #![expect(dead_code, reason = "the types here exist for their schemas; nothing constructs them")]
 
+mod admin;
+
+pub(super) use admin::{ReportingView, StatsView};
+
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -256,42 +260,6 @@ pub(super) struct FeedbackAnswer {
     feedback: Option<Vec<serde_json::Map<String, serde_json::Value>>>,
 }
 
-/// Usage, spend, savings and budgets.
-#[derive(ToSchema)]
-#[schema(as = Stats)]
-pub(super) struct StatsView {
-    /// Unix milliseconds.
-    at_ms: i64,
-    /// From when on is counted, Unix milliseconds.
-    from_ms: i64,
-    /// `requests`, `answered`, `failed`, `input_tokens`, `output_tokens`, `cached_tokens`, `spend_usd`, `unpriced`.
-    total: serde_json::Map<String, serde_json::Value>,
-    /// Against the model of the highest expected quality: `best_fixed_model`, `requests`, `best_fixed_usd`, `spend_usd`, `saved_usd`,
-    /// `best_fixed_quality`, `drawn_quality`.
-    savings: Option<serde_json::Map<String, serde_json::Value>>,
-    /// Lines of such sums with a `name`, by `model`, `route`, `key` and `tag`; the dearest first.
-    by: std::collections::BTreeMap<String, Vec<serde_json::Map<String, serde_json::Value>>>,
-    budgets: Vec<BudgetStatus>,
-}
-
-/// One budget.
-#[derive(ToSchema)]
-struct BudgetStatus {
-    /// `route auto`, `key key_…` or `budget team-a`.
-    scope: String,
-    usd_per_request: Option<f64>,
-    /// `period`, `limit_usd`, `spent_usd`, `remaining_usd`, `resets_at_ms`.
-    limits: Vec<serde_json::Map<String, serde_json::Value>>,
-    /// Set aside for calls in flight; taken off `remaining_usd`.
-    reserved_usd: f64,
-    /// What the next request should cost in the mean.
-    target_usd_per_request: f64,
-    /// What a dollar costs on the utility scale: `low`, `high`, and the share of `high`.
-    lambda: serde_json::Map<String, serde_json::Value>,
-    /// Spend over what was allotted: `last_1h`, `last_24h`.
-    compliance: serde_json::Map<String, serde_json::Value>,
-}
-
 /// OpenAI's error shape.
 #[derive(ToSchema)]
 pub(super) struct ErrorBody {
@@ -324,7 +292,7 @@ impl Modify for KeyScheme {
     paths(
         super::chat::create, super::route::create, super::decisions::get, super::feedback::create, super::models::list,
         super::models::get, super::embeddings::create, super::admin::stats::get,
-        super::admin::drift::get,
+        super::admin::drift::get, super::admin::judge::get,
     ),
     modifiers(&KeyScheme),
     security((), ("key" = [])),

@@ -237,6 +237,7 @@ fn tell_feedback(feedback: &Feedback, joined: &Joined, sink: &mut Sink<'_>) -> R
     let replaces = feedback
         .replaces
         .map(|old| Replaced { value: old.value, weight: precision(old.weight, feedback.source) });
+    let instrument = feedback.instrument();
     sink(&Observation::Quality {
         arm,
         context,
@@ -244,7 +245,11 @@ fn tell_feedback(feedback: &Feedback, joined: &Joined, sink: &mut Sink<'_>) -> R
         weight: precision(feedback.weight, feedback.source),
         tick: feedback.tick,
         replaces,
-        from: provenance(feedback),
+        from: Provenance {
+            key: feedback.key.as_ref(),
+            instrument: instrument.as_ref(),
+            overlaps: &feedback.overlaps,
+        },
     })
 }
 
@@ -274,17 +279,8 @@ fn tell_comparison(
         replaces: feedback
             .replaces
             .map(|old| Replaced { value: old.value, weight: precision(old.weight, feedback.source) }),
-        from: provenance(feedback),
+        from: Provenance { key: feedback.key.as_ref(), ..Provenance::default() },
     })
-}
-
-fn provenance(feedback: &Feedback) -> Provenance<'_> {
-    Provenance {
-        key: feedback.key.as_ref(),
-        source: feedback.source,
-        judge: feedback.judged.as_ref().map(|j| &j.by),
-        paired: feedback.paired.as_ref(),
-    }
 }
 
 /// The reporter's weight over the source's noise variance, in units of a source of variance 0.04.

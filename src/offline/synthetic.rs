@@ -236,6 +236,6 @@ fn report(decision: DecisionId, at: UnixMs, arm: ArmId, value: f64, tick: u64) -
         versus: None,
         episode: None,
         judged: None,
-        paired: None,
+        overlaps: Vec::new(),
     }
 }

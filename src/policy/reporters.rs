@@ -1,4 +1,4 @@
-//! Who reports, and how far they are believed: poisoning defences and the calibration of judges.
+//! Who reports, and how far they are believed: poisoning defences, and the calibration of everything that measures against persons.
 //!
 //! All of it is a fold over reports in the log's order, part of the learner's state, so replays agree. A report without a key (the
 //! operator's own instance without keys) is believed as it is. Three things bound what one key can do:
@@ -11,26 +11,26 @@
 //! - what was **applied** of a report is kept, so that a revision takes back exactly that, never more.
 
 mod calibration;
+mod view;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 pub use calibration::Calibration;
+pub use view::{ArmTrust, Gauge, KeyStanding, Line, Why};
 
-use crate::domain::{ArmId, KeyId, Paired, Source};
+use crate::domain::{ArmId, Instrument, KeyId, Overlap};
 
 /// Where a report comes from.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Provenance<'a> {
     /// Whose key; `None` without keys.
     pub key: Option<&'a KeyId>,
-    /// Who reports.
-    pub source: Source,
-    /// Which model judged, when a judge of ours reports.
-    pub judge: Option<&'a ArmId>,
-    /// What the other kind of source said of the same decision.
-    pub paired: Option<&'a Paired>,
+    /// What measured; `None`: it is not on the scale of single answers.
+    pub instrument: Option<&'a Instrument>,
+    /// Ratings of the same decision on the other side, of persons and of everything else.
+    pub overlaps: &'a [Overlap],
 }
 
 /// How far reporters are believed.
@@ -79,6 +79,8 @@ const GATE: f64 = 3.0;
 const MEDIAN_VARIANCE: f64 = 1.57;
 /// Standard error below which agreement is taken to be shown.
 const SURE: f64 = 0.1;
+/// Persons' reports that were believed less calibrate nothing.
+const MEASURE: f64 = 0.5;
 /// The least trust.
 const FLOOR: f64 = 0.02;
 /// Bounds of the standard deviation of single residuals.
@@ -139,19 +141,6 @@ pub struct Applied {
     pub factor: f64,
 }
 
-/// What is known of one key.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Standing {
-    /// Whose.
-    pub key: KeyId,
-    /// Reports among the last ones.
-    pub reports: usize,
-    /// Share of their weight.
-    pub share: f64,
-    /// Trust on each arm on which it reported, 1 at best.
-    pub trust: BTreeMap<ArmId, f64>,
-}
-
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reporters {
@@ -164,7 +153,7 @@ pub struct Reporters {
     order: VecDeque<(u32, u64)>,
     /// The highest tick forgotten, for each arm.
     horizon: BTreeMap<u32, u64>,
-    judges: BTreeMap<ArmId, Calibration>,
+    instruments: BTreeMap<Instrument, Calibration>,
 }
 
 impl Reporters {
@@ -179,7 +168,7 @@ impl Reporters {
             applied: BTreeMap::new(),
             order: VecDeque::new(),
             horizon: BTreeMap::new(),
-            judges: BTreeMap::new(),
+            instruments: BTreeMap::new(),
         }
     }
 
@@ -282,41 +271,27 @@ impl Reporters {
         }
     }
 
-    /// What a judge's value amounts to on the scale of people: value, and what its weight is multiplied by.
-    pub fn calibrated(&self, judge: &ArmId, value: f64) -> (f64, f64) {
-        self.judges
-            .get(judge)
-            .map_or((value, 1.0), |c| (c.value(value), Source::Judge.variance() / c.variance()))
+    /// Whether the report of that tick was believed enough to calibrate others by.
+    pub(super) fn is_measure(&self, arm: &ArmId, tick: u64) -> bool {
+        self.applied(arm, tick).is_none_or(|applied| applied.factor >= MEASURE)
     }
 
-    /// A decision that both a judge and somebody else rated; `sign` -1 takes it back.
-    pub fn paired(&mut self, judge: &ArmId, (judged, human): (f64, f64), sign: f64) {
-        self.judges.entry(judge.clone()).or_default().add(judged, human, sign);
+    /// What a value amounts to on the scale of people: value, and what its weight is multiplied by.
+    pub fn calibrated(&self, instrument: &Instrument, value: f64) -> (f64, f64) {
+        let (source, known) = (instrument.source, self.instruments.get(instrument));
+        known
+            .filter(|c| c.pairs() > 0.0)
+            .map_or((value, 1.0), |c| (c.value(value), source.variance() / c.variance(source)))
     }
 
-    /// What is known of each judge.
-    pub fn judges(&self) -> impl Iterator<Item = (&ArmId, &Calibration)> {
-        self.judges.iter()
+    /// One more report by `instrument`, not a revision.
+    pub fn count(&mut self, instrument: &Instrument) {
+        self.instruments.entry(instrument.clone()).or_default().reports += 1;
     }
 
-    /// What is known of each key among the last reports.
-    pub fn standings(&self) -> Vec<Standing> {
-        let all: f64 = self.seen.iter().map(|s| s.weight).sum();
-        let of = |(k, key): (usize, &KeyId)| {
-            let own: Vec<&Seen> = self.seen.iter().filter(|s| s.key as usize == k).collect();
-            let weight: f64 = own.iter().map(|s| s.weight).sum();
-            let trust = own.iter().map(|s| {
-                let against = self.against_others(k as u32, s.arm);
-                (self.arms[s.arm as usize].clone(), against.map_or(1.0, Against::trust))
-            });
-            Standing {
-                key: key.clone(),
-                reports: own.len(),
-                share: if all > 0.0 { weight / all } else { 0.0 },
-                trust: trust.collect(),
-            }
-        };
-        self.keys.iter().enumerate().map(of).filter(|s| s.reports > 0).collect()
+    /// A decision that a person rated and something else too; `sign` -1 takes it back.
+    pub fn paired(&mut self, instrument: &Instrument, (said, person): (f64, f64), sign: f64) {
+        self.instruments.entry(instrument.clone()).or_default().add(said, person, sign);
     }
 
     /// How far reporters are believed.

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::choose::{Exclusions, exclusions, ranking};
-use super::{Caller, RankedArm, Service, ServiceError};
+use super::{Caller, JudgeView, RankedArm, Service, ServiceError};
 use crate::domain::{Completed, Decision, Feedback, FeedbackRef, Seq};
-use crate::policy::Checkup;
+use crate::policy::reporters::{Gauge, KeyStanding};
+use crate::policy::{Checkup, GuardSettings};
 use crate::routing::{Explanation, explain};
 
 /// The full explanation of one decision.
@@ -23,6 +24,19 @@ pub struct DecisionView {
     pub completed: Option<Completed>,
     /// Reports on it, in the order in which they came.
     pub feedback: Vec<Feedback>,
+}
+
+/// Who reports, and how far each is believed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reporting {
+    /// The sampled judge; none when none is configured.
+    pub judge: Option<JudgeView>,
+    /// What bounds a key; none where nothing is learned from reports.
+    pub guard: Option<GuardSettings>,
+    /// Kinds of sources, and of judges each model: how often each reported, and how it compares with persons.
+    pub sources: Vec<Gauge>,
+    /// Keys among the last reports.
+    pub keys: Vec<KeyStanding>,
 }
 
 /// What `/readyz` says.
@@ -64,6 +78,18 @@ impl Service {
     /// How the learner is: what is watched, and what was noticed.
     pub fn checkup(&self) -> Option<Checkup> {
         self.learning.policy().checkup()
+    }
+
+    /// Who reports, as of the published policy.
+    pub fn reporting(&self) -> Reporting {
+        let policy = self.learning.policy();
+        let reporters = policy.reporters();
+        Reporting {
+            judge: self.judge.as_ref().map(|judge| judge.view()),
+            guard: reporters.map(|r| *r.guard()),
+            sources: reporters.map(|r| r.gauges()).unwrap_or_default(),
+            keys: reporters.map(|r| r.standings()).unwrap_or_default(),
+        }
     }
 
     /// Brings the metrics up to date with [`Self::checkup`].

@@ -39,7 +39,7 @@ pub use error::ServiceError;
 pub use feedback::{Reported, Subject};
 pub use fleet::{Chooser, Destination, Fleet, FleetError, LiveRoute, SimpleChooser};
 pub use implicit::Implicit;
-pub use inspect::{DecisionView, Readiness, reference, view};
+pub use inspect::{DecisionView, Readiness, Reporting, reference, view};
 pub use judge::{Judge, JudgeSettings, JudgeView, start as start_judge};
 pub use reading::{Reader, Reading};
 pub use retire::Watch;

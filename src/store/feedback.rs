@@ -181,7 +181,7 @@ fn draft(log: &Log<'_>, decision: DecisionId, by: Option<KeyId>, r: Report) -> F
         versus: None,
         episode: None,
         judged: r.judged,
-        paired: None,
+        overlaps: Vec::new(),
     }
 }
 
@@ -206,7 +206,7 @@ fn standing(log: &Log<'_>, feedback: &Feedback, holds: Option<Logged>) -> Result
 /// A revision keeps arm and tick, so that the learner ends where it would be had only the last been sent.
 fn revise(log: &mut Log<'_>, mut feedback: Feedback, earlier: &Feedback) -> Result<Receipt, StoreError> {
     take_back(&mut feedback, earlier);
-    feedback.paired = pairing::counterpart(log, &feedback)?;
+    feedback.overlaps = pairing::counterparts(log, &feedback)?;
     write(log, feedback, ReceiptKind::Revised)
 }
 
@@ -222,7 +222,7 @@ fn first(log: &mut Log<'_>, mut feedback: Feedback, found: &Found) -> Result<Rec
         feedback.tick = next_tick(log, &found.arm)?;
     }
     feedback.arm = Some(arm);
-    feedback.paired = pairing::counterpart(log, &feedback)?;
+    feedback.overlaps = pairing::counterparts(log, &feedback)?;
     if found.decision_only && found.completed_seq.is_none() && reports_a_call(&feedback) {
         let drawn = ArmId::new(found.arm.as_str());
         log.append(&mut EventBody::Completed(Box::new(reported_call(&feedback, drawn))))?;

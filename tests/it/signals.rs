@@ -140,10 +140,25 @@ async fn a_judge_is_calibrated_on_answers_that_a_person_rated_too() {
         assert_eq!(read(app.post("/feedback", &mine).send().await.unwrap()).await.0, 200);
     }
     app.learned().await;
-    let policy = app.running.service.learning.policy();
-    let judges: Vec<_> =
-        policy.reporters().unwrap().judges().map(|(j, c)| (j.to_string(), c.pairs())).collect();
-    assert_eq!(judges, [("fake/judge".to_owned(), 12.0)]);
-    let arm = pointsman::domain::ArmId::from("fake/judge");
-    assert!(policy.reporters().unwrap().calibrated(&arm, 0.7).0 < 0.55, "people say 0.2 where it says 0.7");
+    let (status, seen) = read(app.get("/admin/judge").await).await;
+    assert_eq!(
+        (status, &seen["judge"]["model"], &seen["judge"]["judged"]),
+        (200, &json!("fake/judge"), &json!(12))
+    );
+    assert!(seen["judge"]["spent_today_usd"].as_f64().unwrap() > 0.0);
+    let of =
+        |source: &str| seen["sources"].as_array().unwrap().iter().find(|s| s["source"] == source).unwrap();
+    let judge = of("judge");
+    assert_eq!(
+        (&judge["judge"], &judge["reports"], &judge["pairs"]),
+        (&json!("fake/judge"), &json!(12), &json!(12.0))
+    );
+    assert!(
+        (judge["bias"].as_f64().unwrap() + 0.5).abs() < 1e-9,
+        "people say 0.2 where it says 0.7: {judge}"
+    );
+    let line = |name: &str| judge["line"][name].as_f64().unwrap();
+    assert!(line("a") + line("b") * 0.7 < 0.55, "{judge}");
+    assert_eq!((&of("user")["reports"], &of("user")["pairs"]), (&json!(12), &json!(0.0)));
+    assert_eq!((&seen["guard"]["trust"], &seen["keys"]), (&json!(true), &json!([])), "nobody has a key here");
 }

@@ -2,6 +2,7 @@
 //! the rest of the API. Nothing here reads the disk while it answers.
 
 pub(super) mod drift;
+pub(super) mod judge;
 pub(super) mod stats;
 
 use axum::Router;
@@ -11,5 +12,8 @@ use super::Api;
 
 /// All paths under `/admin`.
 pub(super) fn router() -> Router<Api> {
-    Router::new().route("/admin/stats", get(stats::get)).route("/admin/drift", get(drift::get))
+    Router::new()
+        .route("/admin/stats", get(stats::get))
+        .route("/admin/drift", get(drift::get))
+        .route("/admin/judge", get(judge::get))
 }

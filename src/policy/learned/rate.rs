@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::LearnedState;
 use super::state::{MAX_WEIGHT, in_range};
-use crate::domain::{ArmId, Context, Replaced};
+use crate::domain::{ArmId, Context, Replaced, Source};
 use crate::policy::heads::Report;
 use crate::policy::reporters::{Applied, Provenance, Reporters};
 use crate::policy::{Contender, LearnError};
@@ -35,15 +35,21 @@ impl LearnedState {
         let x = self.features(r.context)?;
         checked((r.value, r.weight), r.tick, r.replaces)?;
         let (replaces, factor) = self.believed(r)?;
-        let (value, scale) = r.from.judge.map_or((r.value, 1.0), |j| self.reporters.calibrated(j, r.value));
+        let by = r.from.instrument;
+        let (value, scale) = by.map_or((r.value, 1.0), |by| self.reporters.calibrated(by, r.value));
         let (weight, expected) = (r.weight * scale * factor, self.expected(r.arm, &x, None).0);
         let report = Report { x: &x, value, weight, tick: r.tick, replaces };
         self.observe(r.arm, &report)?;
-        if factor < 1.0 || r.from.judge.is_some() || self.reporters.applied(r.arm, r.tick).is_some() {
+        let counted = self.measures(r);
+        let is_as_it_stands = factor >= 1.0 && (value, scale) == (r.value, 1.0);
+        if !is_as_it_stands || self.reporters.applied(r.arm, r.tick).is_some() {
             self.reporters_mut().remember(r.arm, r.tick, Applied { value, weight, factor });
         }
         self.reporters_mut().heard(r.from.key, r.arm, r.tick, (value - expected, weight));
-        self.pair(r);
+        if let Some(by) = by.filter(|_| r.replaces.is_none()) {
+            self.reporters_mut().count(by);
+        }
+        self.pair(r, &counted);
         Ok(())
     }
 
@@ -65,14 +71,24 @@ impl LearnedState {
         self.reporters.belief(r.from.key, r.arm, 0.0)
     }
 
-    fn pair(&mut self, r: &Rating<'_>) {
-        let Some(paired) = r.from.paired else { return };
-        let is_judge = r.from.judge.is_some();
-        let sides = |value| if is_judge { (value, paired.value) } else { (paired.value, value) };
-        if let Some(old) = r.replaces {
-            self.reporters_mut().paired(&paired.judge, sides(old.value), -1.0);
+    /// Whether each pair that the report is part of has a person in it who is believed.
+    fn measures(&self, r: &Rating<'_>) -> Vec<bool> {
+        r.from.overlaps.iter().map(|o| self.reporters.is_measure(r.arm, o.tick)).collect()
+    }
+
+    /// `counted`: as [`Self::measures`] before the report.
+    fn pair(&mut self, r: &Rating<'_>, counted: &[bool]) {
+        let is_person = r.from.instrument.is_some_and(|by| by.source == Source::User);
+        let counts = self.measures(r);
+        for ((overlap, counted), counts) in r.from.overlaps.iter().zip(counted).zip(counts) {
+            let sides = |value| if is_person { (overlap.value, value) } else { (value, overlap.value) };
+            if let Some(old) = r.replaces.filter(|_| *counted) {
+                self.reporters_mut().paired(&overlap.instrument, sides(old.value), -1.0);
+            }
+            if counts {
+                self.reporters_mut().paired(&overlap.instrument, sides(r.value), 1.0);
+            }
         }
-        self.reporters_mut().paired(&paired.judge, sides(r.value), 1.0);
     }
 
     fn reporters_mut(&mut self) -> &mut Reporters {

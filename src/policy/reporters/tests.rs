@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::domain::PolicyVersion;
+use crate::domain::{PolicyVersion, Source};
 use crate::policy::fixtures::{Question, arm, context, schema};
 use crate::policy::{Exploration, LearnedState, Learner, Observation, Policy, Settings};
 
@@ -207,7 +207,8 @@ fn a_key_that_disagrees_holds_no_more_than_its_share_of_the_window() {
 
 #[test]
 fn a_judge_that_is_too_kind_is_brought_down_to_the_scale_of_people() {
-    let (judge, mut reporters) = (ArmId::from("judge"), Reporters::new(GuardSettings::DEFAULT));
+    let mut reporters = Reporters::new(GuardSettings::DEFAULT);
+    let judge = Instrument { source: Source::Judge, judge: Some(ArmId::from("judge")) };
     assert_eq!(reporters.calibrated(&judge, 0.9), (0.9, 1.0));
     let mut rng = StdRng::seed_from_u64(3);
     let mut pairs = Vec::new();
@@ -221,6 +222,9 @@ fn a_judge_that_is_too_kind_is_brought_down_to_the_scale_of_people() {
     assert!((value - 0.5).abs() < 0.05, "{value}");
     assert!(reporters.calibrated(&judge, 0.55).0 < 0.2);
     assert!(scale > 1.5, "a judge that agrees weighs more than the guess: {scale}");
+    let gauge = reporters.gauges().remove(0);
+    assert_eq!((gauge.instrument.source, gauge.pairs), (Source::Judge, 400.0));
+    assert!((gauge.bias.unwrap() + 0.25).abs() < 0.02 && (gauge.line.b - 2.0).abs() < 0.2, "{gauge:?}");
     for pair in pairs {
         reporters.paired(&judge, pair, -1.0);
     }

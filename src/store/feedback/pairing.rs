@@ -1,28 +1,33 @@
-//! Which ratings meet on one decision: a judge's and a person's. The learner calibrates judges on such pairs.
+//! Which ratings meet on one decision: a person's, and those of everything else. The learner calibrates the others on such pairs.
 
 use rusqlite::{OptionalExtension, params};
 
 use super::super::StoreError;
 use super::super::log::Log;
 use super::{LEARNED_METRIC, logged};
-use crate::domain::{Feedback, Paired, Source};
+use crate::domain::{Feedback, Overlap, Source};
 
-/// What the other kind of source says of the same decision at the moment; nothing for reports that teach nothing.
-pub(super) fn counterpart(log: &Log<'_>, feedback: &Feedback) -> Result<Option<Paired>, StoreError> {
-    if feedback.tick == 0 || feedback.versus.is_some() || feedback.episode.is_some() {
-        return Ok(None);
+/// What is calibrated against persons.
+const CALIBRATED: [Source; 3] = [Source::Code, Source::Judge, Source::Implicit];
+
+/// What the other side says of the same decision at the moment; nothing for reports that teach nothing.
+pub(super) fn counterparts(log: &Log<'_>, feedback: &Feedback) -> Result<Vec<Overlap>, StoreError> {
+    if feedback.tick == 0 || feedback.versus.is_some() {
+        return Ok(Vec::new());
     }
-    match (&feedback.judged, feedback.source) {
-        (Some(judged), _) => {
-            let theirs = holding(log, feedback, Source::User)?.and_then(|theirs| theirs.value);
-            Ok(theirs.map(|value| Paired { judge: judged.by.clone(), value }))
+    let Some(own) = feedback.instrument() else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    if feedback.source == Source::User {
+        for source in CALIBRATED {
+            let theirs = holding(log, feedback, source)?;
+            let pair = theirs.filter(|t| t.tick > 0).and_then(|t| Some((t.instrument()?, t.value?)));
+            found.extend(pair.map(|(instrument, value)| Overlap { instrument, value, tick: feedback.tick }));
         }
-        (None, Source::User) => {
-            let judge = holding(log, feedback, Source::Judge)?;
-            Ok(judge.and_then(|j| Some(Paired { value: j.value?, judge: j.judged?.by })))
-        }
-        (None, _) => Ok(None),
+    } else if let Some(theirs) = holding(log, feedback, Source::User)? {
+        let value = theirs.value.filter(|_| theirs.tick > 0);
+        found.extend(value.map(|value| Overlap { instrument: own, value, tick: theirs.tick }));
     }
+    Ok(found)
 }
 
 fn holding(log: &Log<'_>, feedback: &Feedback, source: Source) -> Result<Option<Box<Feedback>>, StoreError> {

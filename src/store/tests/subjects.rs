@@ -179,7 +179,7 @@ async fn f3_a_report_in_parts_cost_first_and_value_later_counts_once() {
 }
 
 #[tokio::test]
-async fn a_person_and_a_judge_who_rate_the_same_answer_are_paired() {
+async fn a_person_and_whatever_else_rates_the_same_answer_are_paired() {
     let (_folder, store) = temporary();
     serve(&store, 1, "a", "a").await;
     serve(&store, 2, "a", "a").await;
@@ -192,6 +192,9 @@ async fn a_person_and_a_judge_who_rate_the_same_answer_are_paired() {
     say(2, Report::quality(0.2)).await.unwrap();
     say(2, judge(0.8)).await.unwrap();
     say(2, Report::quality(0.5)).await.unwrap();
-    let pairs: Vec<_> = reports(&store).iter().map(|f| f.paired.as_ref().map(|p| p.value)).collect();
-    assert_eq!(pairs, [None, Some(0.9), None, None, Some(0.2), Some(0.8)]);
+    let said = |f: &Feedback| f.overlaps.iter().map(|o| (o.value, o.tick)).collect::<Vec<_>>();
+    let pairs: Vec<_> = reports(&store).iter().map(said).collect();
+    // A person's report, by its tick, with what a program said and what the judge said.
+    assert_eq!(pairs[..3], [vec![], vec![(0.9, 2)], vec![]]);
+    assert_eq!(pairs[3..], [vec![(0.3, 4)], vec![(0.2, 4)], vec![(0.3, 4), (0.8, 4)]]);
 }

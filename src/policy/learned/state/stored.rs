@@ -14,7 +14,7 @@ use crate::policy::heads::ArmState;
 use crate::policy::reporters::Reporters;
 
 /// First bytes of a stored state; the last is the version of the form.
-const MAGIC: [u8; 8] = *b"PMSTATE\x03";
+const MAGIC: [u8; 8] = *b"PMSTATE\x04";
 
 /// Bytes of the SHA-256 at the end.
 const DIGEST_BYTES: usize = 32;

@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::domain::{KeyId, Paired, Replaced};
+use crate::domain::{Instrument, KeyId, Overlap, Replaced, Source};
 use crate::policy::fixtures::{context, schema};
 use crate::policy::{Contender, LearnError, Learner, Observation, Provenance};
 
@@ -31,9 +31,19 @@ fn play(state: &mut LearnedState, x: &Context, m: &Match<'_>) -> Result<(), Lear
 }
 
 fn rate(state: &mut LearnedState, arm: &ArmId, x: &Context, value: f64, tick: u64) {
-    let from = Provenance::default();
-    let seen = Observation::Quality { arm, context: x, value, weight: 1.0, tick, replaces: None, from };
-    state.apply(&seen).unwrap();
+    told(state, (arm, x), (tick, value), None, Provenance::default());
+}
+
+/// A report of weight 1; `old` is what it takes back.
+fn told(
+    state: &mut LearnedState,
+    (arm, context): (&ArmId, &Context),
+    (tick, value): (u64, f64),
+    old: Option<f64>,
+    from: Provenance<'_>,
+) {
+    let replaces = old.map(|value| Replaced { value, weight: 1.0 });
+    state.apply(&Observation::Quality { arm, context, value, weight: 1.0, tick, replaces, from }).unwrap();
 }
 
 fn level(state: &LearnedState, arm: &ArmId) -> f64 {
@@ -137,11 +147,8 @@ fn a_thinned_report_is_taken_back_as_it_was_given() {
     let mut say = |state: &mut LearnedState, key: &KeyId, value: f64, revises: Option<(u64, f64)>| {
         let at = revises.map_or(tick + 1, |r| r.0);
         tick = tick.max(at);
-        let replaces = revises.map(|r| Replaced { value: r.1, weight: 1.0 });
         let from = Provenance { key: Some(key), ..Provenance::default() };
-        let seen =
-            Observation::Quality { arm: &arm, context: &x, value, weight: 1.0, tick: at, replaces, from };
-        state.apply(&seen).unwrap();
+        told(state, (&arm, &x), (at, value), revises.map(|r| r.1), from);
         at
     };
     for _ in 0..20 {
@@ -161,41 +168,52 @@ fn a_thinned_report_is_taken_back_as_it_was_given() {
     assert!((level(&state, &arm) - before).abs() < 0.01, "flipping a report back and forth moves nothing");
 }
 
+fn instruments() -> [Instrument; 3] {
+    let of = |source, judge| Instrument { source, judge };
+    [of(Source::Judge, Some(ArmId::from("judge"))), of(Source::Code, None), of(Source::Implicit, None)]
+}
+
 #[test]
-fn a_judge_is_calibrated_by_the_people_who_rated_the_same_answers() {
-    let (arm, judge, x) = (ArmId::from("a"), ArmId::from("judge"), context(&[0.0]));
+fn whatever_measures_is_calibrated_by_the_people_who_rated_the_same_answers() {
+    let (x, person) = (context(&[0.0]), Instrument { source: Source::User, judge: None });
+    for instrument in instruments() {
+        let mut state = fresh();
+        for tick in 1..=200u64 {
+            // People say 0.4 where it says 0.9.
+            let overlaps = [Overlap { instrument: instrument.clone(), value: 0.9, tick }];
+            let from = Provenance { instrument: Some(&person), overlaps: &overlaps, ..Provenance::default() };
+            told(&mut state, (&ArmId::from("a"), &x), (tick, 0.4), None, from);
+        }
+        let (arm, others) = (ArmId::from("b"), instruments().into_iter().filter(|i| *i != instrument));
+        for tick in 1..=200u64 {
+            let from = Provenance { instrument: Some(&instrument), ..Provenance::default() };
+            told(&mut state, (&arm, &x), (tick, 0.9), None, from);
+        }
+        assert!((level(&state, &arm) - 0.45).abs() < 0.08, "{instrument:?}: {}", level(&state, &arm));
+        for other in others {
+            assert_eq!(state.reporters.calibrated(&other, 0.9), (0.9, 1.0), "nobody rated what it rated");
+        }
+    }
+}
+
+#[test]
+fn pairs_with_a_person_who_is_not_believed_calibrate_nothing() {
+    let (arm, x) = (ArmId::from("a"), context(&[0.0]));
+    let person = Instrument { source: Source::User, judge: None };
+    let [_, code, _] = instruments();
     let mut state = fresh();
-    for tick in 1..=200u64 {
-        // People say 0.4 where the judge says 0.9.
-        let paired = Paired { judge: judge.clone(), value: 0.9 };
-        let from = Provenance { paired: Some(&paired), ..Provenance::default() };
-        let (value, weight) = (0.4, 1.0);
-        state
-            .apply(&Observation::Quality {
-                arm: &arm,
-                context: &x,
-                value,
-                weight,
-                tick,
-                replaces: None,
-                from,
-            })
-            .unwrap();
+    let keys = ["k1", "k2", "k3", "liar"].map(KeyId::from);
+    let mut tick = 0;
+    for _ in 0..60 {
+        for key in &keys {
+            tick += 1;
+            let value = if key.as_str() == "liar" { 0.0 } else { 0.9 };
+            let overlaps = [Overlap { instrument: code.clone(), value: 0.9, tick }];
+            let from = Provenance { key: Some(key), instrument: Some(&person), overlaps: &overlaps };
+            told(&mut state, (&arm, &x), (tick, value), None, from);
+        }
     }
-    let (arm, from) = (ArmId::from("b"), Provenance { judge: Some(&judge), ..Provenance::default() });
-    for tick in 1..=200u64 {
-        let (value, weight) = (0.9, 2.0 / 3.0);
-        state
-            .apply(&Observation::Quality {
-                arm: &arm,
-                context: &x,
-                value,
-                weight,
-                tick,
-                replaces: None,
-                from,
-            })
-            .unwrap();
-    }
-    assert!((level(&state, &arm) - 0.45).abs() < 0.08, "{}", level(&state, &arm));
+    let gauges = state.reporters.gauges();
+    let gauge = gauges.iter().find(|g| g.instrument == code).unwrap();
+    assert!(gauge.pairs < 200.0 && gauge.bias.unwrap() > -0.1, "{gauge:?}");
 }
