@@ -2,6 +2,7 @@
 
 mod load;
 mod peers;
+mod poisoning;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,8 +13,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use self::load::{Loaded, Loader, ReadBy};
 use super::progress::Progress;
 use crate::offline::routing_bench::{
-    BenchOptions, LiveOptions, Parting, Report, Table, World, join, newarm, paced, regression,
-    run as run_bandit, windows,
+    BenchOptions, LiveOptions, Parting, Report, Table, World, join, newarm, paced, readers, regression,
+    run as run_bandit, weights, windows,
 };
 
 /// Arguments of `bench`.
@@ -27,6 +28,8 @@ pub struct BenchArgs {
 enum Bench {
     /// The policy over folders of recorded outcomes, beside single models, mixes, kNN, ridge and the oracle
     Routing(RoutingArgs),
+    /// What hostile keys cost the others, with the defences and without, on simulated calls
+    Poisoning(poisoning::PoisoningArgs),
     /// Time and result of retraining on a made-up log
     Retrain(super::bench_retrain::RetrainBenchArgs),
 }
@@ -46,6 +49,10 @@ enum Protocol {
     Join,
     /// An arm joins in the middle of a stream (--new)
     Newarm,
+    /// As bandit, then scored under eleven weights of cost by the same state
+    Weights,
+    /// As bandit, once with each --embedder: what the student costs in MiniLM's place
+    Readers,
 }
 
 /// Arguments of `bench routing`.
@@ -75,7 +82,7 @@ pub struct RoutingArgs {
     /// Share of prompts on which the quality of every model is reported (protocol bandit)
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     full: f64,
-    /// Who reads the prompts for the policy; the references keep MiniLM's vectors
+    /// Who reads the prompts for the policy; the references keep MiniLM's vectors (protocol readers has all)
     #[arg(long, value_enum, default_value_t = ReadBy::Minilm)]
     embedder: ReadBy,
     /// Folder to keep the prompts' vectors in
@@ -108,18 +115,25 @@ fn share(text: &str) -> Result<f64, String> {
 pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     let args = match args.what {
         Bench::Routing(args) => args,
+        Bench::Poisoning(args) => return poisoning::run(&args),
         Bench::Retrain(args) => return super::bench_retrain::run(&args),
     };
-    let loader = Loader::new(args.cache.clone(), args.models.clone(), args.embedder)?;
-    let sets = args.data.iter().map(|folder| loader.load(folder)).collect::<anyhow::Result<Vec<Loaded>>>()?;
+    let loader = Loader::new(args.cache.clone(), args.models.clone())?;
+    let load = |folder: &PathBuf| loader.load(folder, args.embedder);
+    let sets = || args.data.iter().map(load).collect::<anyhow::Result<Vec<Loaded>>>();
     let text = match args.protocol {
         Protocol::Bandit => {
             let reports =
-                sets.iter().map(|set| bandit(&args, set)).collect::<anyhow::Result<Vec<Report>>>()?;
+                sets()?.iter().map(|set| bandit(&args, set)).collect::<anyhow::Result<Vec<Report>>>()?;
             shown(&args, &reports, Report::table)?
         }
+        Protocol::Readers => {
+            let read = |folder: &PathBuf| read_by_all(&args, &loader.load_as(folder, &ReadBy::ALL)?);
+            let tables = args.data.iter().map(read).collect::<anyhow::Result<Vec<Table>>>()?;
+            shown(&args, &tables, Table::to_string)?
+        }
         protocol => {
-            let tables = tables(&args, protocol, &sets)?;
+            let tables = tables(&args, protocol, &sets()?)?;
             shown(&args, &tables, Table::to_string)?
         }
     };
@@ -140,10 +154,15 @@ fn shown<T: serde::Serialize>(
     Ok(found.iter().map(table).collect::<Vec<String>>().join("\n"))
 }
 
-fn bandit(args: &RoutingArgs, set: &Loaded) -> anyhow::Result<Report> {
-    let world = set.world(Parting::Folds)?;
+fn options(args: &RoutingArgs) -> BenchOptions {
     let mut options = BenchOptions { seeds: args.seeds, ..BenchOptions::default() };
     (options.stream.feedback, options.stream.full) = (args.feedback, args.full);
+    options
+}
+
+fn bandit(args: &RoutingArgs, set: &Loaded) -> anyhow::Result<Report> {
+    let world = set.world(Parting::Folds)?;
+    let options = options(args);
     let mut bar = Progress::new(format!("shuffles of {} learned from", world.name));
     let mut report = run_bandit(&world, &options, &mut |done, all| bar.at(done, all))?;
     if let Some(script) = &args.peers {
@@ -153,12 +172,21 @@ fn bandit(args: &RoutingArgs, set: &Loaded) -> anyhow::Result<Report> {
     Ok(report)
 }
 
+/// `sets`: the same set as each of [`ReadBy::ALL`] reads it.
+fn read_by_all(args: &RoutingArgs, sets: &[Loaded]) -> anyhow::Result<Table> {
+    let world = |(by, set): (ReadBy, &Loaded)| Ok((by.name(), set.world(Parting::Folds)?));
+    let worlds = ReadBy::ALL.into_iter().zip(sets).map(world).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut bar = Progress::new("shuffles learned from");
+    readers(&worlds, &options(args), &mut |done, all| bar.at(done, all))?.context("nobody reads the set")
+}
+
 fn tables(args: &RoutingArgs, protocol: Protocol, sets: &[Loaded]) -> anyhow::Result<Vec<Table>> {
     if protocol == Protocol::Join {
         let [first, second] = sets else { anyhow::bail!("--protocol join wants two folders, in order") };
         return Ok(vec![live(args, protocol, &first.followed_by(second)?)?]);
     }
-    let parting = if protocol == Protocol::Newarm { Parting::Folds } else { Parting::Origin };
+    let by_folds = matches!(protocol, Protocol::Newarm | Protocol::Weights);
+    let parting = if by_folds { Parting::Folds } else { Parting::Origin };
     sets.iter().map(|set| live(args, protocol, &set.world(parting)?)).collect()
 }
 
@@ -172,7 +200,11 @@ fn live(args: &RoutingArgs, protocol: Protocol, world: &World) -> anyhow::Result
         Protocol::Regression => regression(world, changed(args, world)?, &options, seeds, &mut progress)?,
         Protocol::Windows => windows(world, changed(args, world)?, &options, seeds, &mut progress)?,
         Protocol::Newarm => newarm(world, &newcomers(args, world)?, &options, seeds, &mut progress)?,
-        Protocol::Bandit | Protocol::Join => join(world, &options, seeds, &mut progress)?,
+        Protocol::Weights => {
+            ensure!(world.priced, "--protocol weights: {} has no costs", world.name);
+            weights(world, &self::options(args), &mut progress)?
+        }
+        Protocol::Bandit | Protocol::Readers | Protocol::Join => join(world, &options, seeds, &mut progress)?,
     })
 }
 

@@ -10,6 +10,7 @@ pub mod estimate;
 pub mod exact;
 pub mod features;
 pub mod plots;
+pub mod poisoning;
 pub mod replay;
 pub mod report;
 pub mod routing_bench;

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use super::super::progress::Progress;
 use crate::domain::Context;
@@ -23,15 +25,38 @@ pub(super) enum ReadBy {
     Student,
     /// MiniLM where the policy learns (folds 2 to 4), the student where it is scored (fold 1)
     Switched,
+    /// Either by lot, each reads half of the prompts: `adaptive` at the edge of overload
+    Mixed,
 }
 
+/// Seed of the lots of [`ReadBy::Mixed`].
+const LOTS: u64 = 0x6d69_7865;
+
 impl ReadBy {
-    fn student_reads(self, row: &Row) -> bool {
+    /// All of them, MiniLM first.
+    pub const ALL: [Self; 4] = [Self::Minilm, Self::Student, Self::Switched, Self::Mixed];
+
+    /// What tables call it.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Minilm => false,
-            Self::Student => true,
-            Self::Switched => row.fold == 1,
+            Self::Minilm => "MiniLM",
+            Self::Student => "the student",
+            Self::Switched => "MiniLM to learn, then the student",
+            Self::Mixed => "either by lot",
         }
+    }
+
+    /// Whether the student reads each of `rows`.
+    fn students(self, rows: &[Row]) -> Vec<bool> {
+        let mut lots = StdRng::seed_from_u64(LOTS);
+        rows.iter()
+            .map(|row| match self {
+                Self::Minilm => false,
+                Self::Student => true,
+                Self::Switched => row.fold == 1,
+                Self::Mixed => lots.random_bool(0.5),
+            })
+            .collect()
     }
 }
 
@@ -39,7 +64,6 @@ impl ReadBy {
 pub(super) struct Loader {
     encoder: Encoder,
     student: Student,
-    read_by: ReadBy,
     featurizer: Featurizer,
     cache: Option<PathBuf>,
     models: Vec<String>,
@@ -54,32 +78,52 @@ pub(super) struct Loaded {
 
 impl Loader {
     /// `models`: those to route between; empty: all that the sets have.
-    pub fn new(cache: Option<PathBuf>, models: Vec<String>, read_by: ReadBy) -> anyhow::Result<Self> {
+    pub fn new(cache: Option<PathBuf>, models: Vec<String>) -> anyhow::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let encoder = Encoder::start(EncoderOptions { threads, ..EncoderOptions::default() })?;
         let (student, featurizer) = (Student::built_in(encoder.windower().clone())?, Featurizer::built_in()?);
         featurizer.check_student(student.schema())?;
-        Ok(Self { encoder, student, read_by, featurizer, cache, models })
+        Ok(Self { encoder, student, featurizer, cache, models })
     }
 
     /// Reads a folder; vectors are made of the whole set, so that the cache serves every choice of models.
-    pub fn load(&self, folder: &Path) -> anyhow::Result<Loaded> {
+    pub fn load(&self, folder: &Path, read_by: ReadBy) -> anyhow::Result<Loaded> {
+        let mut all = self.load_as(folder, &[read_by])?;
+        all.pop().context("a set that nobody reads")
+    }
+
+    /// Reads a folder once for each of `readers`.
+    pub fn load_as(&self, folder: &Path, readers: &[ReadBy]) -> anyhow::Result<Vec<Loaded>> {
         let whole = Dataset::load(folder)?;
         let set = self.chosen(&whole)?;
         let mut bar = Progress::new(format!("prompts of {} embedded", whole.name));
         let vectors = vectors(&whole, &self.encoder, self.cache.as_deref(), &mut |done, all| {
             bar.at(done as u64, all as u64);
         })?;
-        let context = |(row, vector): (&Row, &Arc<[f32]>)| {
-            self.context(row, vector).with_context(|| format!("{}: prompt {}", whole.name, row.id))
+        let loaded = |read_by: &ReadBy| {
+            let contexts = self.contexts(&whole, &vectors, *read_by)?;
+            Ok(Loaded { set: set.clone(), contexts, vectors: vectors.clone() })
         };
-        let contexts = whole.rows.iter().zip(&vectors).map(context).collect::<anyhow::Result<_>>()?;
-        Ok(Loaded { set, contexts, vectors })
+        readers.iter().map(loaded).collect()
     }
 
-    fn context(&self, row: &Row, vector: &[f32]) -> anyhow::Result<Context> {
+    fn contexts(
+        &self,
+        whole: &Dataset,
+        vectors: &[Arc<[f32]>],
+        read_by: ReadBy,
+    ) -> anyhow::Result<Vec<Context>> {
+        let students = read_by.students(&whole.rows);
+        let context = |((row, vector), by_student): ((&Row, &Arc<[f32]>), bool)| {
+            self.context(row, vector, by_student)
+                .with_context(|| format!("{}: prompt {}", whole.name, row.id))
+        };
+        whole.rows.iter().zip(vectors).zip(students).map(context).collect()
+    }
+
+    fn context(&self, row: &Row, vector: &[f32], by_student: bool) -> anyhow::Result<Context> {
         let prompt = prompt_of_text(&row.prompt);
-        if !self.read_by.student_reads(row) {
+        if !by_student {
             return Ok(self.featurizer.context(vector, &prompt)?);
         }
         let components = self.student.read(&prompt.ask, &prompt.context)?.components;

@@ -18,9 +18,11 @@ mod newarm;
 mod paced;
 mod peers;
 mod predict;
+mod readers;
 mod report;
 mod stream;
 mod table;
+mod weights;
 mod windows;
 mod world;
 
@@ -31,9 +33,11 @@ pub use newarm::newarm;
 pub use paced::{paced, regression};
 pub use peers::{PeerCurves, Peers, export};
 pub use predict::Predictions;
+pub use readers::readers;
 pub use report::{Gain, Interval, Report, Row};
 pub use stream::{StreamOptions, ask, charged, rated};
 pub use table::{Figure, Goal, Line, Table};
+pub use weights::weights;
 pub use windows::windows;
 pub use world::{Case, Outcome, Parting, World, WorldError};
 

@@ -6,6 +6,7 @@
 
 use super::curve::{Curve, Point};
 use super::live::{AsRecorded, Live, LiveOptions, Script, Step, shuffled};
+use super::predict;
 use super::report::Interval;
 use super::table::{Figure, Table};
 use super::world::{Case, Outcome, World};
@@ -109,9 +110,27 @@ pub fn paced(
     }
     table.line("pointsman", warm.iter().map(Lived::figure).collect());
     table.line("pointsman, scored prompts alone", alone.iter().map(Lived::figure).collect());
+    for (name, curve) in ceilings(world, options)? {
+        let figures = BUDGETS.iter().map(|b| Figure::mean(&[curve.at(*b)])).collect();
+        table.line(format!("{name}, price in hindsight"), figures);
+    }
     let mix = hindsight(world, &mut table);
     goals(&warm, &mix, options.feedback, &mut table);
     Ok(table)
+}
+
+/// Prices that are tried for a ceiling.
+const PRICES: usize = 241;
+
+/// What can be reached who is told every arm's outcome on the first part, and finds the price of a dollar on the second.
+fn ceilings(world: &World, options: &LiveOptions) -> Result<Vec<(String, Curve)>, StateError> {
+    let grid = world.grid(PRICES);
+    let ridge = predict::ridge(world, &options.settings)?;
+    let mut found = vec![("ridge (full labels)".to_owned(), ridge.sweep(world, &grid))];
+    for (neighbours, predictions) in predict::NEIGHBOURS.iter().zip(predict::knn(world)) {
+        found.push((format!("knn {neighbours} (full labels)"), predictions.sweep(world, &grid)));
+    }
+    Ok(found)
 }
 
 /// The lines that know the outcomes; gives the fixed mix.

@@ -10,7 +10,7 @@ use crate::domain::{Preference, UnixMs};
 use crate::policy::{LearnedPolicy, Settings, StateError};
 
 /// Neighbours that are asked.
-const NEIGHBOURS: [usize; 5] = [40, 60, 70, 80, 100];
+pub const NEIGHBOURS: [usize; 5] = [40, 60, 70, 80, 100];
 
 /// Clusters of k-means.
 const CLUSTERS: [usize; 2] = [16, 32];
@@ -78,7 +78,7 @@ pub fn baselines(world: &World, settings: &Settings) -> Result<Vec<(String, Pred
 }
 
 /// The policy's own heads, told everything, forgetting nothing.
-fn ridge(world: &World, settings: &Settings) -> Result<Predictions, StateError> {
+pub fn ridge(world: &World, settings: &Settings) -> Result<Predictions, StateError> {
     let mut settings = *settings;
     settings.heads.decay = 1.0;
     let mut pupil = Pupil::new(world, &settings)?;
@@ -116,7 +116,7 @@ fn task_table(world: &World) -> Predictions {
 }
 
 /// Means over the nearest training prompts by cosine, one prediction for each of [`NEIGHBOURS`].
-fn knn(world: &World) -> Vec<Predictions> {
+pub fn knn(world: &World) -> Vec<Predictions> {
     let most = NEIGHBOURS.into_iter().max().unwrap_or(1);
     let nearest: Vec<Vec<usize>> =
         world.scored.iter().map(|case| nearest(world, &case.vector, most)).collect();

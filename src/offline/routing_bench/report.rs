@@ -94,13 +94,9 @@ pub struct Report {
 
 /// Puts the figures together.
 pub fn report(world: &World, grid: &[f64], ours: &[Curve], baselines: &[(String, Predictions)]) -> Report {
-    let arms: Vec<(String, Point)> = (0..world.arms.len())
-        .map(|k| {
-            let (quality, cost_usd) = world.mean(&world.scored, k);
-            (world.arms[k].id.to_string(), Point { cost_usd, quality })
-        })
-        .collect();
-    let mix = Curve::hull(arms.iter().map(|(_, point)| *point).collect());
+    let arms: Vec<(String, Point)> =
+        world.arms.iter().map(|arm| arm.id.to_string()).zip(singles(world)).collect();
+    let mix = Curve::hull(singles(world));
     let span = span_of(&mix);
     let budgets = if world.priced { span.budgets(BUDGETS) } else { vec![span.high] };
     let oracle: Option<Curve> =
@@ -130,6 +126,20 @@ pub fn report(world: &World, grid: &[f64], ours: &[Curve], baselines: &[(String,
         gain,
         curves: ours.to_vec(),
     }
+}
+
+/// What each arm spends and reaches on the scored prompts.
+fn singles(world: &World) -> Vec<Point> {
+    let of = |k| {
+        let (quality, cost_usd) = world.mean(&world.scored, k);
+        Point { cost_usd, quality }
+    };
+    (0..world.arms.len()).map(of).collect()
+}
+
+/// The stretch of spend that ways to route are compared on.
+pub fn span_of_arms(world: &World) -> Span {
+    span_of(&Curve::hull(singles(world)))
 }
 
 fn span_of(mix: &Curve) -> Span {

@@ -165,6 +165,53 @@ fn a_good_newcomer_is_adopted_and_a_bad_one_is_left() {
 }
 
 #[test]
+fn one_state_spends_less_and_answers_worse_the_more_cost_weighs() {
+    let table = weights(&world(true, 2400), &options(2), &mut |_, _| {}).unwrap();
+    assert_eq!((table.columns.len(), table.lines.len()), (11, 2 + 3));
+    let mean = |line: usize, at: usize| match &table.lines[line].figures[at] {
+        Figure::Mean { interval, .. } => interval.mean,
+        other => panic!("no mean: {other}"),
+    };
+    // Line 1 is the spend: the dear arm costs a hundred times what each of the others does, and nobody is better.
+    assert!(mean(1, 0) > 20.0 * mean(1, 10), "{table}");
+    assert!(mean(0, 0) > mean(0, 10) && table.goals[0].met, "{table}");
+    let shares: f64 = (2..5).map(|line| mean(line, 5)).sum();
+    assert!((shares - 1.0).abs() < 1e-9, "{table}");
+}
+
+#[test]
+fn a_reader_who_sees_nothing_of_the_prompt_loses_against_one_who_does() {
+    let blind = {
+        let (set, contexts, vectors) = dataset(true, 2400);
+        let nothing = |c: &Context| Context::new(c.schema().clone(), vec![0.0, 0.0, 1.0]).unwrap();
+        let contexts: Vec<Context> = contexts.iter().map(nothing).collect();
+        World::new(&set, &contexts, &vectors, Parting::Folds).unwrap()
+    };
+    let seeing = world(true, 2400);
+    let worlds = [("sight", seeing.clone()), ("twin", seeing), ("blind", blind)];
+    let table = readers(&worlds, &options(2), &mut |_, _| {}).unwrap().unwrap();
+    assert_eq!(table.lines.len(), 3);
+    assert!(table.goals[0].met && table.goals[0].found.parse::<f64>().unwrap() == 0.0, "{table}");
+    assert!(!table.goals[1].met && table.goals[1].found.parse::<f64>().unwrap() > 0.02, "{table}");
+    assert!(readers(&[], &options(2), &mut |_, _| {}).unwrap().is_none());
+}
+
+#[test]
+fn what_full_labels_reach_stands_in_the_table_of_budgets_between_mix_and_oracle() {
+    let table = paced(&world(true, 400), &LiveOptions::default(), 1, &mut |_, _| {}).unwrap();
+    let line = |name: &str| {
+        let line = table.lines.iter().find(|line| line.name.starts_with(name)).unwrap();
+        line.figures.iter().map(|f| f.to_string().parse::<f64>().unwrap()).collect::<Vec<f64>>()
+    };
+    let (mix, ridge, oracle) = (line("fixed mix"), line("ridge (full labels)"), line("oracle"));
+    assert_eq!(ridge.len(), 7);
+    // At a budget between the cheap arms and the dear one.
+    let at = 4;
+    assert!(mix[at] < ridge[at] && ridge[at] < oracle[at], "{table}");
+    assert!(line("knn 100")[at] > mix[at], "{table}");
+}
+
+#[test]
 fn the_origins_split_is_val_then_test_and_leaves_the_rest() {
     let (mut set, contexts, vectors) = dataset(true, 40);
     for (i, row) in set.rows.iter_mut().enumerate() {
