@@ -5,6 +5,7 @@ mod roster;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -14,13 +15,13 @@ use tokio::task::JoinHandle;
 use crate::config::{
     EmbedderKind, EmbedderSettings, EmbedderWeights, ProviderFormat, Settings, StorePrompts,
 };
-use crate::dispatch::Health;
+use crate::dispatch::{Health, Upstream};
 use crate::domain::{ArmId, BudgetLimits, Period, Seq};
 use crate::embed::{EmbedError, Encoder, EncoderOptions, Student, WeightSource, Windower};
 use crate::http::{Api, OpenWithoutKeys, ServeOptions};
 use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, LearningOptions};
 use crate::policy::{self, GuardSettings, LearnedState, Learner, SimplePolicy, StateError};
-use crate::provider::{self, Provider, ProviderBuildError};
+use crate::provider::{self, ProviderBuildError};
 use crate::routing::{FeaturizeError, Featurizer, Route, RouteStrategy};
 use crate::service::{
     self, BudgetPlan, Chooser, Fleet, FleetError, Implicit, Judge, KeepPrompts, Reader, Reading,
@@ -155,14 +156,15 @@ fn serve_options(settings: &Settings) -> ServeOptions {
 
 /// Everything but the listener. Blocks: weights are read, the log is folded.
 fn build(settings: Settings) -> Result<Service, AppError> {
-    let providers = settings.providers.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
+    let upstreams =
+        settings.providers.iter().map(|p| upstream(p, &settings)).collect::<Result<Vec<_>, _>>()?;
     let routes: Vec<(Route, Chooser)> =
         settings.routes.into_iter().map(|route| (chooser(&route), route)).map(|(c, r)| (r, c)).collect();
     let learned = routes.iter().filter(|(r, _)| r.strategy == RouteStrategy::Learned);
     let learned: Vec<ArmId> = learned.flat_map(|(r, _)| r.arms.clone()).collect();
     let metrics =
         Metrics::new(routes.iter().map(|(r, _)| &r.name), settings.catalog.arms().iter().map(|a| &a.id));
-    let fleet = Fleet::new(settings.catalog.arms().to_vec(), providers, routes)?.draining(settings.draining);
+    let fleet = Fleet::new(settings.catalog.arms().to_vec(), upstreams, routes)?.draining(settings.draining);
     let featurizer = Arc::new(Featurizer::built_in()?);
     let store = Store::open(StoreOptions::at(settings.store.path))?;
     let metrics = Arc::new(metrics);
@@ -279,7 +281,10 @@ fn start_learner(
     Ok(Actor::start(store, &LearnerSource { make: &make, restore: &restore }, options)?)
 }
 
-fn provider(settings: &crate::config::ProviderSettings) -> Result<Arc<dyn Provider>, ProviderBuildError> {
+fn upstream(
+    settings: &crate::config::ProviderSettings,
+    all: &Settings,
+) -> Result<Upstream, ProviderBuildError> {
     let format = match settings.format {
         ProviderFormat::OpenAi => provider::Format::OpenAi,
         ProviderFormat::OpenAiCompatible => provider::Format::OpenAiCompatible,
@@ -289,7 +294,16 @@ fn provider(settings: &crate::config::ProviderSettings) -> Result<Arc<dyn Provid
     wanted.base_url = Some(settings.base_url.clone());
     wanted.api_key.clone_from(&settings.api_key);
     wanted.headers.clone_from(&settings.headers);
-    provider::build(wanted)
+    wanted.connect_timeout = connect_timeout(settings, all);
+    Ok(Upstream::new(provider::build(wanted)?, settings.limits, settings.conduct))
+}
+
+/// Connections are shared by all routes: the longest time that any of them gives holds.
+fn connect_timeout(settings: &crate::config::ProviderSettings, all: &Settings) -> Duration {
+    let arms: Vec<_> = all.catalog.arms().iter().filter(|arm| arm.provider == settings.id).collect();
+    let calls = |route: &&Route| arms.iter().any(|arm| route.arms.contains(&arm.id));
+    let of_routes = all.routes.iter().filter(calls).map(|route| route.conduct.timeouts.connect);
+    of_routes.max().unwrap_or_default().max(settings.conduct.timeouts.connect)
 }
 
 fn chooser(route: &Route) -> Chooser {

@@ -1,7 +1,11 @@
 //! The file as written: every key that there is, with its line, not yet checked against the others.
 
+mod calls;
+
 use super::read::{At, Place, Section};
 use crate::domain::BudgetLimits;
+
+pub(super) use calls::{RawCalls, RawRetry, RawTimeouts};
 
 /// The longest time that any key takes: one day.
 const DAY_MS: u64 = 86_400_000;
@@ -157,6 +161,9 @@ pub(super) struct RawProvider {
     pub(super) base_url: Option<At<String>>,
     pub(super) api_key_env: Option<At<String>>,
     pub(super) headers: Vec<(String, At<String>)>,
+    pub(super) max_in_flight: Option<At<u64>>,
+    pub(super) retry_budget: Option<At<f64>>,
+    pub(super) calls: RawCalls,
 }
 
 impl RawProvider {
@@ -172,6 +179,9 @@ impl RawProvider {
             base_url: keys.text("base_url"),
             api_key_env: keys.text("api_key_env"),
             headers: keys.named_texts("headers"),
+            max_in_flight: keys.whole("max_in_flight", 1, 1_000_000),
+            retry_budget: keys.number("retry_budget"),
+            calls: RawCalls::read(&mut keys),
         };
         keys.finish();
         raw
@@ -345,26 +355,6 @@ impl RawBudget {
     }
 }
 
-pub(super) struct RawTimeouts {
-    pub(super) connect_ms: Option<At<u64>>,
-    pub(super) first_byte_ms: Option<At<u64>>,
-    pub(super) idle_ms: Option<At<u64>>,
-    pub(super) total_ms: Option<At<u64>>,
-}
-
-impl RawTimeouts {
-    fn read(mut keys: Section<'_>) -> Self {
-        let raw = Self {
-            connect_ms: keys.whole("connect_ms", 1, DAY_MS),
-            first_byte_ms: keys.whole("first_byte_ms", 1, DAY_MS),
-            idle_ms: keys.whole("idle_ms", 1, DAY_MS),
-            total_ms: keys.whole("total_ms", 1, DAY_MS),
-        };
-        keys.finish();
-        raw
-    }
-}
-
 pub(super) struct RawRoute {
     pub(super) name: String,
     pub(super) place: Place,
@@ -381,7 +371,7 @@ pub(super) struct RawRoute {
     pub(super) budget: RawBudget,
     pub(super) session: RawSession,
     pub(super) retire: Option<At<String>>,
-    pub(super) timeouts: RawTimeouts,
+    pub(super) calls: RawCalls,
 }
 
 impl RawRoute {
@@ -403,7 +393,7 @@ impl RawRoute {
             budget: RawBudget::read(keys.section("budget")),
             session: RawSession::read(keys.section("session")),
             retire: keys.text("retire"),
-            timeouts: RawTimeouts::read(keys.section("timeouts")),
+            calls: RawCalls::read(&mut keys),
         };
         keys.finish();
         raw

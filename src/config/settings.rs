@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::dispatch::{Conduct, UpstreamLimits};
 use crate::domain::{ArmId, Catalog, ProviderId};
 use crate::policy::GuardSettings;
 use crate::routing::Route;
@@ -231,6 +232,10 @@ pub struct ProviderSettings {
     pub api_key: Option<SecretString>,
     /// Sent with each call, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// What it may be sent.
+    pub limits: UpstreamLimits,
+    /// How its models are called when they are asked for by name.
+    pub conduct: Conduct,
 }
 
 /// Header values may hold secrets, so only their names are shown.
@@ -243,6 +248,8 @@ impl fmt::Debug for ProviderSettings {
             .field("base_url", &self.base_url)
             .field("has_key", &self.api_key.is_some())
             .field("headers", &names)
+            .field("limits", &self.limits)
+            .field("conduct", &self.conduct)
             .finish()
     }
 }

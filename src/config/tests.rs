@@ -75,7 +75,7 @@ fn the_example_loads_and_says_what_it_means() {
     let [auto, batch] = &s.routes[..] else { panic!("{:?}", s.routes) };
     let Preference::Weights(weights) = auto.preference else { panic!("{:?}", auto.preference) };
     assert!((weights.quality() - 0.7).abs() < 1e-12 && (weights.latency() - 0.1).abs() < 1e-12);
-    assert_eq!(auto.timeouts, crate::provider::Timeouts::default());
+    assert_eq!(auto.conduct.timeouts, crate::provider::Timeouts::default());
     assert_eq!(auto.constraints.min_quality, Some(0.2));
     assert!(matches!(&batch.strategy, RouteStrategy::Weighted(shares) if shares.len() == 2));
 }
@@ -345,7 +345,7 @@ fn what_comes_later_is_refused_by_name() {
 #[test]
 fn timeouts_and_bounds_reach_their_route() {
     let s = good(&with_route("max_latency_ms = 4000\ntimeouts = { first_byte_ms = 250 }\n"));
-    assert_eq!(s.routes[0].timeouts.first_byte, Duration::from_millis(250));
+    assert_eq!(s.routes[0].conduct.timeouts.first_byte, Duration::from_millis(250));
     assert_eq!(s.routes[0].constraints.max_latency_ms, Some(4000.0));
 }
 

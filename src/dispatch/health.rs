@@ -1,39 +1,48 @@
-//! Which arms are down for a while, from what calls met.
+//! What calls met, arm by arm: breakers, rests that providers asked for, and how long first contents take.
 //!
-//! Failures in a row put an arm to rest for a short time; a rate limit does so for as long as the provider asks; refused
-//! credentials for longer, since only a person can mend them. One answer clears the count. Breakers with probes come later.
+//! A rate limit puts an arm to rest for as long as the provider asks; refused credentials for longer, since only a person can mend
+//! them; everything else that is the arm's fault counts towards its breaker. Each arm has a lock of its own, held for a few
+//! additions and never across an await.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-use crate::domain::{ArmId, AttemptEnd};
+use super::breaker::{Breaker, BreakerState, Hindrance, Pass, Refused, Tally};
+use super::recent::Recent;
+use crate::domain::{Arm, ArmId, AttemptEnd, Exclusion, ProviderId};
 
-/// Failures in a row before an arm rests.
-const FAILURES_TO_REST: u32 = 5;
-/// How long it then rests.
-const REST: Duration = Duration::from_secs(10);
-/// How long it rests after a rate limit that names no time.
+/// How long an arm rests after a rate limit that names no time.
 const RATE_LIMIT_REST: Duration = Duration::from_secs(5);
 /// How long it rests after its key was refused.
 const CREDENTIALS_REST: Duration = Duration::from_secs(60);
 
-/// Counters per arm; shared by all requests, never locked.
+/// State per arm; shared by all requests.
 #[derive(Debug)]
 pub struct Health {
     origin: Instant,
     arms: ArcSwap<HashMap<ArmId, Arc<ArmHealth>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct ArmHealth {
-    failures_in_a_row: AtomicU32,
-    /// Milliseconds after `origin`.
-    resting_until_ms: AtomicU64,
+    provider: ProviderId,
+    breaker: Mutex<Breaker>,
+    /// Of plain answers and of streams: the one begins when it is whole, the other with its first content.
+    begins: [Mutex<Recent>; 2],
+}
+
+impl ArmHealth {
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begins(&self, is_stream: bool) -> std::sync::MutexGuard<'_, Recent> {
+        self.begins[usize::from(is_stream)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Default for Health {
@@ -43,65 +52,58 @@ impl Default for Health {
 }
 
 impl Health {
-    /// Notes how a call of `arm` ended. `retry_after`: how long the provider asks to wait.
-    pub fn record(&self, arm: &ArmId, end: AttemptEnd, retry_after: Option<Duration>) {
+    /// Lets a call of `arm` through.
+    ///
+    /// # Errors
+    /// When its breaker is open, or it rests.
+    pub fn admit(self: &Arc<Self>, arm: &Arm) -> Result<Admission, Refused> {
         let state = self.state(arm);
-        match end {
-            AttemptEnd::Answered => {
-                state.failures_in_a_row.store(0, Ordering::Relaxed);
-                state.resting_until_ms.store(0, Ordering::Relaxed);
-            }
-            AttemptEnd::RateLimited => self.rest(&state, retry_after.unwrap_or(RATE_LIMIT_REST)),
-            AttemptEnd::Credentials => self.rest(&state, CREDENTIALS_REST),
-            // The request's own fault, and the request's own time: neither says anything about the arm.
-            AttemptEnd::BadRequest | AttemptEnd::TotalTimeout => {}
-            AttemptEnd::Connect
-            | AttemptEnd::FirstByteTimeout
-            | AttemptEnd::ServerError
-            | AttemptEnd::Malformed => {
-                let failures = state.failures_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-                if failures >= FAILURES_TO_REST {
-                    state.failures_in_a_row.store(0, Ordering::Relaxed);
-                    self.rest(&state, REST);
-                }
-                if let Some(wait) = retry_after {
-                    self.rest(&state, wait);
-                }
-            }
-        }
+        let pass = state.breaker().admit(self.now_ms())?;
+        Ok(Admission { health: Arc::clone(self), arm: arm.id.clone(), state, pass, is_over: false })
     }
 
     /// A copy to decide by: a request takes one and holds it to its end.
     pub fn snapshot(&self) -> HealthSnapshot {
-        self.snapshot_at(self.now_ms())
-    }
-
-    fn snapshot_at(&self, now_ms: u64) -> HealthSnapshot {
-        let left = |state: &ArmHealth| {
-            state.resting_until_ms.load(Ordering::Relaxed).checked_sub(now_ms).filter(|ms| *ms > 0)
-        };
+        let now = self.now_ms();
         let arms = self.arms.load();
-        let resting =
-            arms.iter().filter_map(|(arm, state)| Some((arm.clone(), Duration::from_millis(left(state)?))));
-        HealthSnapshot { resting: resting.collect() }
+        let refused = arms.iter().filter_map(|(arm, s)| Some((arm.clone(), s.breaker().refusal(now)?)));
+        HealthSnapshot { refused: refused.collect() }
     }
 
-    fn state(&self, arm: &ArmId) -> Arc<ArmHealth> {
-        if let Some(state) = self.arms.load().get(arm) {
+    /// The time within which 95 % of the last answers of `arm` began; `None` while too few are known.
+    pub fn p95_to_begin(&self, arm: &ArmId, is_stream: bool) -> Option<Duration> {
+        self.arms.load().get(arm)?.begins(is_stream).p95()
+    }
+
+    /// What each breaker does now, by arm; arms that were never called are not in it.
+    pub fn breakers(&self) -> Vec<(ArmId, BreakerState)> {
+        let now = self.now_ms();
+        self.arms.load().iter().map(|(arm, state)| (arm.clone(), state.breaker().state(now))).collect()
+    }
+
+    /// How the other arms of the provider of `arm` do.
+    fn others(&self, arm: &ArmId, provider: &ProviderId) -> Tally {
+        let now = self.now_ms();
+        let arms = self.arms.load();
+        let others = arms.iter().filter(|(id, state)| *id != arm && state.provider == *provider);
+        others.fold(Tally::default(), |sum, (_, state)| sum.plus(state.breaker().tally(now)))
+    }
+
+    fn state(&self, arm: &Arm) -> Arc<ArmHealth> {
+        if let Some(state) = self.arms.load().get(&arm.id) {
             return Arc::clone(state);
         }
-        let new = Arc::new(ArmHealth::default());
+        let new = Arc::new(ArmHealth {
+            provider: arm.provider.clone(),
+            breaker: Mutex::default(),
+            begins: Default::default(),
+        });
         self.arms.rcu(|arms| {
             let mut arms = HashMap::clone(arms);
-            arms.entry(arm.clone()).or_insert_with(|| Arc::clone(&new));
+            arms.entry(arm.id.clone()).or_insert_with(|| Arc::clone(&new));
             arms
         });
-        self.arms.load().get(arm).map_or(new, Arc::clone)
-    }
-
-    fn rest(&self, state: &ArmHealth, time: Duration) {
-        let until = self.now_ms().saturating_add(millis(time));
-        state.resting_until_ms.fetch_max(until, Ordering::Relaxed);
+        self.arms.load().get(&arm.id).map_or(new, Arc::clone)
     }
 
     fn now_ms(&self) -> u64 {
@@ -113,68 +115,94 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Which arms rest, at one moment.
+/// A call that was let through. It must be told how the call ended; dropped untold it says nothing of the arm.
+#[derive(Debug)]
+pub struct Admission {
+    health: Arc<Health>,
+    arm: ArmId,
+    state: Arc<ArmHealth>,
+    pass: Pass,
+    is_over: bool,
+}
+
+impl Admission {
+    /// The answer began, so long after the call.
+    pub fn began(&self, is_stream: bool, took: Duration) {
+        self.state.begins(is_stream).note(took);
+        self.state.breaker().began();
+    }
+
+    /// The answer came to its end.
+    pub fn answered(&mut self) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.state.breaker().answered(self.health.now_ms());
+        }
+    }
+
+    /// The call failed, or its answer broke off. `retry_after`: how long the provider asks to wait.
+    pub fn failed(&mut self, end: AttemptEnd, retry_after: Option<Duration>) {
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
+        }
+        // Looked at first: of two arms' locks never one is held while the other is waited for.
+        let others = self.health.others(&self.arm, &self.state.provider);
+        let now = self.health.now_ms();
+        let until = |rest: Duration| now.saturating_add(millis(rest));
+        let mut breaker = self.state.breaker();
+        match end {
+            AttemptEnd::RateLimited => {
+                breaker.rest(Hindrance::RateLimited, until(retry_after.unwrap_or(RATE_LIMIT_REST)));
+            }
+            AttemptEnd::Credentials => breaker.rest(Hindrance::Credentials, until(CREDENTIALS_REST)),
+            // The request's own fault, and the request's own time: neither says anything about the arm.
+            AttemptEnd::Answered
+            | AttemptEnd::BadRequest
+            | AttemptEnd::TotalTimeout
+            | AttemptEnd::Cancelled => {}
+            AttemptEnd::Connect
+            | AttemptEnd::FirstByteTimeout
+            | AttemptEnd::ServerError
+            | AttemptEnd::Malformed => {
+                breaker.failed(now, others);
+                if let Some(wait) = retry_after {
+                    breaker.rest(Hindrance::Down, until(wait));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        if self.pass == Pass::Probe {
+            self.state.breaker().release();
+        }
+    }
+}
+
+/// Which arms are not asked, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HealthSnapshot {
-    resting: HashMap<ArmId, Duration>,
+    refused: HashMap<ArmId, Refused>,
 }
 
 impl HealthSnapshot {
     /// Whether `arm` may be asked.
     pub fn is_available(&self, arm: &ArmId) -> bool {
-        !self.resting.contains_key(arm)
+        !self.refused.contains_key(arm)
     }
 
-    /// How much longer `arm` rests; `None` when it does not.
+    /// Why `arm` may not be asked.
+    pub fn exclusion(&self, arm: &ArmId) -> Option<Exclusion> {
+        self.refused.get(arm).map(|refused| match refused.why {
+            Hindrance::RateLimited => Exclusion::RateLimited,
+            Hindrance::Busy => Exclusion::Busy,
+            Hindrance::Down | Hindrance::Credentials => Exclusion::Unhealthy,
+        })
+    }
+
+    /// How much longer `arm` is not asked; `None` when it may be.
     pub fn rest_left(&self, arm: &ArmId) -> Option<Duration> {
-        self.resting.get(arm).copied()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn arm() -> ArmId {
-        ArmId::from("local/a")
-    }
-
-    #[test]
-    fn five_failures_in_a_row_rest_an_arm_for_a_while() {
-        let health = Health::default();
-        for _ in 0..4 {
-            health.record(&arm(), AttemptEnd::ServerError, None);
-        }
-        assert!(health.snapshot().is_available(&arm()));
-        health.record(&arm(), AttemptEnd::Connect, None);
-        assert!(health.snapshot().rest_left(&arm()).unwrap() <= REST);
-        assert!(health.snapshot().is_available(&ArmId::from("local/b")));
-        let later_ms = health.now_ms() + millis(REST);
-        assert!(health.snapshot_at(later_ms).is_available(&arm()));
-    }
-
-    #[test]
-    fn an_answer_clears_the_count_and_a_bad_request_does_not_count() {
-        let health = Health::default();
-        for _ in 0..4 {
-            health.record(&arm(), AttemptEnd::ServerError, None);
-        }
-        health.record(&arm(), AttemptEnd::Answered, None);
-        for _ in 0..4 {
-            health.record(&arm(), AttemptEnd::ServerError, None);
-        }
-        for _ in 0..10 {
-            health.record(&arm(), AttemptEnd::BadRequest, None);
-        }
-        assert!(health.snapshot().is_available(&arm()));
-    }
-
-    #[test]
-    fn u5_a_rate_limit_rests_the_arm_as_long_as_it_asks() {
-        let health = Health::default();
-        health.record(&arm(), AttemptEnd::RateLimited, Some(Duration::from_secs(42)));
-        let resting_at = |second: u64| !health.snapshot_at(second * 1000).is_available(&arm());
-        assert!(resting_at(0) && resting_at(41));
-        assert!(!resting_at(42 + health.now_ms() / 1000 + 1));
+        self.refused.get(arm).map(|refused| refused.left)
     }
 }

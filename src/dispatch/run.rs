@@ -1,17 +1,16 @@
-//! The loop over targets.
+//! The tour of the targets: each once, then again those whose failure may pass.
 
 use std::sync::Arc;
 
-use futures::StreamExt;
 use tokio::time::Instant;
 
+use super::call::{Call, describe};
+use super::failure::Failures;
+use super::retry::jitter;
 use super::{DispatchFailed, Plan, Target};
-use crate::domain::{Arm, Attempt, AttemptEnd};
-use crate::provider::{Chunk, ChunkStream, Fault, ProviderCall, ProviderError, Reply};
+use crate::domain::{Arm, Attempt};
+use crate::provider::{ProviderError, Reply};
 use crate::wire::chat::ChatRequest;
-
-/// Chunks without content that are kept before the first content; more than that is no answer.
-const MAX_PREAMBLE: usize = 256;
 
 /// Somebody answers.
 #[derive(Debug)]
@@ -22,129 +21,131 @@ pub struct Dispatched {
     pub reply: Reply,
     /// All calls in order; the last is the one that serves.
     pub attempts: Vec<Attempt>,
+    /// Targets that were asked at the same time and cancelled; they may cost.
+    pub cancelled: Vec<Arc<Arm>>,
     /// Milliseconds from the serving call's start to its first content.
     pub first_content_ms: f64,
     /// When the serving call started.
     pub started: Instant,
 }
 
-/// Asks the targets of `plan` in order until one begins to answer.
+/// Asks the targets of `plan` in order until one begins to answer; then, within the bounds on retries, those again that may do
+/// better a moment later.
 ///
 /// # Errors
 /// When none does, or when the request itself is refused: that is not asked again elsewhere, except that a request too long for
 /// one model is tried on those with a larger window.
 pub async fn run(plan: &Plan, request: Arc<ChatRequest>) -> Result<Dispatched, DispatchFailed> {
-    let mut attempts = Vec::with_capacity(plan.targets.len());
-    let mut failures = Failures::default();
-    for target in &plan.targets {
-        if !failures.allow(&target.arm) {
-            continue;
+    let mut tour = Tour::new(plan, request);
+    for (i, target) in plan.targets.iter().enumerate() {
+        if let Some(done) = tour.ask(i, target).await {
+            return Ok(done);
         }
-        let started = Instant::now();
-        let outcome = attempt(plan, target, &request).await;
-        let ms = started.elapsed().as_secs_f64() * 1e3;
-        record(plan, &target.arm, &outcome);
-        attempts.push(describe(&target.arm, &outcome, ms));
+    }
+    tour.again().await
+}
+
+struct Tour<'p> {
+    plan: &'p Plan,
+    request: Arc<ChatRequest>,
+    attempts: Vec<Attempt>,
+    failures: Failures,
+    /// The last failure of each target.
+    errors: Vec<Option<ProviderError>>,
+}
+
+impl<'p> Tour<'p> {
+    fn new(plan: &'p Plan, request: Arc<ChatRequest>) -> Self {
+        let targets = plan.targets.len();
+        Self {
+            plan,
+            request,
+            attempts: Vec::with_capacity(targets),
+            failures: Failures::default(),
+            errors: vec![None; targets],
+        }
+    }
+
+    /// Asks one target.
+    async fn ask(&mut self, i: usize, target: &Target) -> Option<Dispatched> {
+        let call = self.open(i, target)?;
+        let started = call.started;
+        let outcome = call.make(self.plan, &self.request).await;
+        self.conclude((i, target), started, outcome)
+    }
+
+    /// A call of the target, unless asking it is of no use or not to be done now.
+    fn open(&mut self, i: usize, target: &Target) -> Option<Call> {
+        if !self.failures.allow(&target.arm) {
+            return None;
+        }
+        match Call::open(self.plan, target) {
+            Ok(call) => {
+                if self.errors[i].is_none() {
+                    target.upstream.retries.deposit();
+                }
+                Some(call)
+            }
+            Err(refused) => {
+                self.errors[i] = None;
+                self.failures.pass_over(refused);
+                None
+            }
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        (i, target): (usize, &Target),
+        started: Instant,
+        outcome: Result<Reply, ProviderError>,
+    ) -> Option<Dispatched> {
+        let attempt = describe(target, started, outcome.as_ref());
+        let first_content_ms = attempt.ms;
+        self.attempts.push(attempt);
         match outcome {
-            Ok(reply) => {
-                let served = Arc::clone(&target.arm);
-                return Ok(Dispatched { served, reply, attempts, first_content_ms: ms, started });
+            Ok(reply) => Some(Dispatched {
+                served: Arc::clone(&target.arm),
+                reply,
+                attempts: std::mem::take(&mut self.attempts),
+                cancelled: Vec::new(),
+                first_content_ms,
+                started,
+            }),
+            Err(error) => {
+                self.errors[i] = Some(error.clone());
+                self.failures.add(&target.arm, error);
+                None
             }
-            Err(error) => failures.add(&target.arm, error),
         }
     }
-    Err(DispatchFailed { attempts, cause: failures.into_cause() })
-}
 
-async fn attempt(plan: &Plan, target: &Target, request: &Arc<ChatRequest>) -> Result<Reply, ProviderError> {
-    if Instant::now() >= plan.deadline {
-        return Err(ProviderError::TotalTimeout);
-    }
-    let call = ProviderCall {
-        request: Arc::clone(request),
-        model: target.arm.model.clone(),
-        max_output: target.arm.limits.max_output,
-        timeouts: plan.timeouts,
-        deadline: plan.deadline,
-    };
-    match target.provider.complete(&call).await? {
-        Reply::Stream(chunks) => Ok(Reply::Stream(until_content(chunks).await?)),
-        full @ Reply::Full { .. } => Ok(full),
-    }
-}
-
-/// Reads up to the first content (or an end without any: an empty answer is an answer) and puts what was read back in front.
-async fn until_content(mut chunks: ChunkStream) -> Result<ChunkStream, ProviderError> {
-    let mut front: Vec<Chunk> = Vec::new();
-    while front.len() < MAX_PREAMBLE {
-        let Some(chunk) = chunks.next().await.transpose()? else {
-            return if front.is_empty() { Err(ProviderError::Cut) } else { Ok(chunks.with_front(front)) };
-        };
-        let has_begun = chunk.facts.has_content || chunk.facts.finish_reason.is_some();
-        front.push(chunk);
-        if has_begun {
-            return Ok(chunks.with_front(front));
+    /// The second round: after a pause, the first target in order whose failure may pass.
+    async fn again(mut self) -> Result<Dispatched, DispatchFailed> {
+        let plan = self.plan;
+        for nth in 0..plan.conduct.retry.most {
+            let Some((i, wait)) = self.next(nth) else { break };
+            let target = &plan.targets[i];
+            if Instant::now() + wait >= plan.deadline || !target.upstream.retries.withdraw() {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            if let Some(done) = self.ask(i, target).await {
+                return Ok(done);
+            }
         }
-    }
-    Err(ProviderError::Malformed { fault: Fault::WrongShape, status: Some(200) })
-}
-
-fn record(plan: &Plan, arm: &Arm, outcome: &Result<Reply, ProviderError>) {
-    let (end, wait) = match outcome {
-        Ok(_) => (AttemptEnd::Answered, None),
-        Err(error) => (error.attempt_end(), error.retry_after()),
-    };
-    plan.health.record(&arm.id, end, wait);
-}
-
-fn describe(arm: &Arm, outcome: &Result<Reply, ProviderError>, ms: f64) -> Attempt {
-    let (end, status) = match outcome {
-        Ok(_) => (AttemptEnd::Answered, Some(200)),
-        Err(error) => (error.attempt_end(), error.status()),
-    };
-    Attempt { arm: arm.id.clone(), end, status, ms }
-}
-
-/// What failed so far, and what that means for the targets left.
-#[derive(Debug, Default)]
-struct Failures {
-    /// The request's own fault, which the client must hear of rather than of what came after it.
-    of_request: Option<ProviderError>,
-    last: Option<ProviderError>,
-    untranslatable: Option<ProviderError>,
-    /// The largest window that was too small.
-    too_small_window: u32,
-    is_final: bool,
-}
-
-impl Failures {
-    fn add(&mut self, arm: &Arm, error: ProviderError) {
-        match &error {
-            _ if error.is_context_length() => {
-                self.too_small_window = self.too_small_window.max(arm.limits.context_window);
-                self.of_request = Some(error);
-                return;
-            }
-            // Another format may have the words, or another arm be up.
-            ProviderError::Untranslatable(_) => {
-                self.untranslatable = Some(error);
-                return;
-            }
-            ProviderError::BadRequest { .. } => {
-                self.of_request = Some(error.clone());
-                self.is_final = true;
-            }
-            ProviderError::TotalTimeout => self.is_final = true,
-            _ => {}
-        }
-        self.last = Some(error);
+        Err(DispatchFailed {
+            attempts: self.attempts,
+            cause: self.failures.into_cause(),
+            cancelled: Vec::new(),
+        })
     }
 
-    fn allow(&self, arm: &Arm) -> bool {
-        !self.is_final && arm.limits.context_window > self.too_small_window
-    }
-
-    fn into_cause(self) -> ProviderError {
-        self.of_request.or(self.last).or(self.untranslatable).unwrap_or(ProviderError::Connect)
+    fn next(&self, nth: u32) -> Option<(usize, std::time::Duration)> {
+        let unit = jitter();
+        let targets = self.plan.targets.iter().zip(&self.errors).enumerate();
+        targets
+            .filter(|(_, (target, _))| self.failures.allow(&target.arm))
+            .find_map(|(i, (_, error))| Some((i, self.plan.conduct.retry.wait(nth, error.as_ref()?, unit)?)))
     }
 }

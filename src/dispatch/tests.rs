@@ -21,7 +21,8 @@ fn target(name: &str, provider: Arc<dyn Provider>) -> Target {
         limits: Limits { context_window: 8000, max_output: None },
         capabilities: CapabilitySet::default(),
     };
-    Target { arm: Arc::new(arm), provider }
+    let limits = UpstreamLimits::default();
+    Target { arm: Arc::new(arm), upstream: Arc::new(Upstream::new(provider, limits, Conduct::default())) }
 }
 
 fn with_window(target: Target, context_window: u32) -> Target {
@@ -31,8 +32,13 @@ fn with_window(target: Target, context_window: u32) -> Target {
 }
 
 fn plan(targets: Vec<Target>) -> Plan {
+    Plan::starting_now(targets, once(), Arc::default())
+}
+
+/// Short, and nobody is asked a second time.
+fn once() -> Conduct {
     let timeouts = Timeouts { first_byte: SHORT, ..Timeouts::default() };
-    Plan::starting_now(targets, timeouts, Arc::default())
+    Conduct { timeouts, retry: RetrySettings { most: 0, ..RetrySettings::default() }, hedge: None }
 }
 
 /// A plan whose first target is `first`, and whose second answers.
@@ -53,6 +59,13 @@ async fn assert_falls_back(first: &Fake, end: AttemptEnd) {
     assert_eq!(done.served.id.as_str(), "b");
     assert_eq!(ends(&done.attempts), [end, AttemptEnd::Answered]);
     assert!(done.first_content_ms >= 0.0 && done.attempts[0].ms >= 0.0);
+}
+
+fn error_of(failed: &DispatchFailed) -> &ProviderError {
+    match &failed.cause {
+        Cause::Call(error) => error,
+        Cause::PassedOver(refused) => panic!("nobody was asked: {refused:?}"),
+    }
 }
 
 async fn text_of(reply: Reply) -> Result<String, ProviderError> {
@@ -108,7 +121,7 @@ async fn u7_a_bad_request_is_not_asked_again() {
     let (plan, good) = first_then_good(&Fake::answering(400, &[], body).await).await;
     let failed = run(&plan, plain()).await.unwrap_err();
     assert_eq!(ends(&failed.attempts), [AttemptEnd::BadRequest]);
-    assert_eq!(failed.cause.upstream().unwrap().code.as_deref(), Some("bad_value"));
+    assert_eq!(error_of(&failed).upstream().unwrap().code.as_deref(), Some("bad_value"));
     assert!(good.requests().is_empty());
 }
 
@@ -127,7 +140,7 @@ async fn u7_a_request_too_long_goes_to_a_larger_window_only() {
     assert_eq!(done.served.id.as_str(), "large");
     assert!(same.requests().is_empty());
     let failed = run(&plan(targets[..2].to_vec()), plain()).await.unwrap_err();
-    assert!(failed.cause.is_context_length());
+    assert!(error_of(&failed).is_context_length());
 }
 
 #[tokio::test]
@@ -198,7 +211,7 @@ async fn u17_all_down_gives_every_attempt_and_the_last_cause() {
     let targets = ["a", "b", "c"].map(|name| target(name, down.provider(Format::OpenAi)));
     let failed = run(&plan(targets.to_vec()), plain()).await.unwrap_err();
     assert_eq!(ends(&failed.attempts), [AttemptEnd::ServerError; 3]);
-    assert_eq!(failed.cause.retry_after(), Some(Duration::from_secs(3)));
+    assert_eq!(error_of(&failed).retry_after(), Some(Duration::from_secs(3)));
     assert_eq!(down.requests().len(), 3);
 }
 
@@ -209,8 +222,9 @@ async fn the_total_time_ends_the_plan() {
     let targets =
         vec![target("a", stall.provider(Format::OpenAi)), target("b", good.provider(Format::OpenAi))];
     let timeouts = Timeouts { total: SHORT, ..Timeouts::default() };
-    let failed = run(&Plan::starting_now(targets, timeouts, Arc::default()), plain()).await.unwrap_err();
-    assert_eq!(failed.cause, ProviderError::TotalTimeout);
+    let conduct = Conduct { timeouts, ..Conduct::default() };
+    let failed = run(&Plan::starting_now(targets, conduct, Arc::default()), plain()).await.unwrap_err();
+    assert_eq!(*error_of(&failed), ProviderError::TotalTimeout);
     assert!(good.requests().is_empty());
 }
 
@@ -225,7 +239,7 @@ async fn what_one_format_cannot_say_goes_to_the_next_target() {
     let done = run(&plan(targets), Arc::clone(&request)).await.unwrap();
     assert_eq!(done.served.id.as_str(), "b");
     let failed = run(&plan(vec![anthropic]), request).await.unwrap_err();
-    assert!(matches!(failed.cause, ProviderError::Untranslatable(e) if e.param.as_deref() == Some("n")));
+    assert!(matches!(error_of(&failed), ProviderError::Untranslatable(e) if e.param.as_deref() == Some("n")));
     assert!(first.requests().is_empty());
 }
 
@@ -233,11 +247,90 @@ async fn what_one_format_cannot_say_goes_to_the_next_target() {
 async fn c1_dropping_the_dispatch_closes_the_call() {
     let mut stalled = Fake::start(vec![Act::Stall]).await;
     let targets = vec![target("a", stalled.provider(Format::OpenAi))];
-    let running = Plan::starting_now(targets, Timeouts::default(), Arc::default());
+    let running = Plan::starting_now(targets, Conduct::default(), Arc::default());
     let task = tokio::spawn(async move { run(&running, plain()).await.is_ok() });
     while stalled.requests().is_empty() {
         tokio::task::yield_now().await;
     }
     task.abort();
     stalled.until_closed().await;
+}
+
+/// Asked again after a moment.
+fn retrying(most: u32) -> Conduct {
+    let wait = Duration::from_millis(5);
+    Conduct { retry: RetrySettings { most, base: wait, max_wait: wait * 4 }, ..once() }
+}
+
+#[tokio::test]
+async fn u6_after_all_have_failed_the_first_is_asked_again_as_often_as_allowed() {
+    let (first, second) = (Fake::answering(503, &[], b"").await, Fake::answering(400, &[], b"{}").await);
+    let (a, b) = (target("a", first.provider(Format::OpenAi)), target("b", first.provider(Format::OpenAi)));
+    let failed = run(&Plan::starting_now(vec![a.clone(), b], retrying(2), Arc::default()), plain()).await;
+    let arms: Vec<_> = failed.unwrap_err().attempts.into_iter().map(|a| a.arm.to_string()).collect();
+    assert_eq!(arms, ["a", "b", "a", "a"]);
+    let refusing = target("b", second.provider(Format::OpenAi));
+    let failed = run(&Plan::starting_now(vec![a, refusing], retrying(2), Arc::default()), plain()).await;
+    assert_eq!(ends(&failed.unwrap_err().attempts), [AttemptEnd::ServerError, AttemptEnd::BadRequest]);
+}
+
+#[tokio::test]
+async fn u17_second_attempts_end_with_the_providers_budget() {
+    let down = Fake::answering(503, &[], b"").await;
+    let limits = UpstreamLimits { retry_budget: 0.0, ..UpstreamLimits::default() };
+    let upstream = Arc::new(Upstream::new(down.provider(Format::OpenAi), limits, Conduct::default()));
+    let target = Target { upstream: Arc::clone(&upstream), ..target("a", down.provider(Format::OpenAi)) };
+    let mut calls = 0;
+    for _ in 0..20 {
+        // Each request with a health of its own: it is the budget that ends this, not the breaker.
+        let plan = Plan::starting_now(vec![target.clone()], retrying(1), Arc::default());
+        calls += run(&plan, plain()).await.unwrap_err().attempts.len();
+    }
+    assert_eq!(calls, 30, "20 requests and the 10 in reserve");
+    assert_eq!(upstream.retries_refused(), 10);
+}
+
+#[tokio::test]
+async fn u1_an_open_breaker_passes_the_arm_over() {
+    let down = Fake::answering(503, &[], b"").await;
+    let (one, health) = (target("a", down.provider(Format::OpenAi)), Arc::<Health>::default());
+    let ask = || Plan::starting_now(vec![one.clone()], once(), Arc::clone(&health));
+    for _ in 0..5 {
+        assert_eq!(ends(&run(&ask(), plain()).await.unwrap_err().attempts), [AttemptEnd::ServerError]);
+    }
+    let failed = run(&ask(), plain()).await.unwrap_err();
+    assert!(matches!(failed.cause, Cause::PassedOver(Refused { why: Hindrance::Down, .. })), "{failed:?}");
+    assert_eq!((failed.attempts.len(), down.requests().len()), (0, 5));
+    let (plan, _good) = first_then_good(&down).await;
+    let plan = Plan { health: Arc::clone(&health), ..plan };
+    assert_eq!(run(&plan, plain()).await.unwrap().attempts.len(), 1, "the next one is asked at once");
+}
+
+#[tokio::test]
+async fn u11_answers_that_break_off_open_the_breaker_too() {
+    let cut = Fake::streaming(&[ROLE_CHUNK, &text_chunk("half")]).await;
+    let (one, health) = (target("a", cut.provider(Format::OpenAi)), Arc::<Health>::default());
+    for _ in 0..5 {
+        let plan = Plan::starting_now(vec![one.clone()], once(), Arc::clone(&health));
+        text_of(run(&plan, streamed()).await.unwrap().reply).await.unwrap_err();
+    }
+    assert!(!health.snapshot().is_available(&one.arm.id));
+}
+
+#[tokio::test]
+async fn o2_a_full_provider_is_passed_over_and_a_stream_holds_its_place_to_its_end() {
+    let slow =
+        Fake::start(vec![Act::Send(testing::events(&[ROLE_CHUNK, &text_chunk("x")])), Act::Stall]).await;
+    let limits = UpstreamLimits { max_in_flight: 1, ..UpstreamLimits::default() };
+    let upstream = Arc::new(Upstream::new(slow.provider(Format::OpenAi), limits, Conduct::default()));
+    let full = Target { upstream: Arc::clone(&upstream), ..target("a", slow.provider(Format::OpenAi)) };
+    let held = run(&plan(vec![full.clone()]), streamed()).await.unwrap();
+    assert!(upstream.is_full());
+    let failed = run(&plan(vec![full.clone()]), streamed()).await.unwrap_err();
+    assert!(matches!(failed.cause, Cause::PassedOver(Refused { why: Hindrance::Busy, .. })), "{failed:?}");
+    let good = Fake::streaming(&[ROLE_CHUNK, &text_chunk("good"), STOP_CHUNK, "[DONE]"]).await;
+    let other = target("b", good.provider(Format::OpenAi));
+    assert_eq!(run(&plan(vec![full, other]), streamed()).await.unwrap().served.id.as_str(), "b");
+    drop(held);
+    assert_eq!(upstream.in_flight(), 0);
 }

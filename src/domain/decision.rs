@@ -28,6 +28,10 @@ pub enum Exclusion {
     Unhealthy,
     /// A budget cannot pay for it.
     Budget,
+    /// Its provider asked to wait.
+    RateLimited,
+    /// Its provider has as many calls in flight as it may.
+    Busy,
 }
 
 impl fmt::Display for Exclusion {
@@ -40,6 +44,8 @@ impl fmt::Display for Exclusion {
             Self::Draining => f.write_str("draining"),
             Self::Unhealthy => f.write_str("unhealthy"),
             Self::Budget => f.write_str("budget"),
+            Self::RateLimited => f.write_str("rate_limited"),
+            Self::Busy => f.write_str("busy"),
         }
     }
 }

@@ -41,12 +41,14 @@ pub enum AttemptEnd {
     Credentials,
     /// What came is no answer of the format.
     Malformed,
+    /// Another arm, asked at the same time, was faster: the call was given up.
+    Cancelled,
 }
 
 impl AttemptEnd {
     /// Whether it counts against the arm's reliability; a request that is wrong in itself does not.
     pub fn is_arm_failure(self) -> bool {
-        !matches!(self, Self::Answered | Self::BadRequest)
+        !matches!(self, Self::Answered | Self::BadRequest | Self::Cancelled)
     }
 
     /// The name used in metrics and logs.
@@ -61,6 +63,7 @@ impl AttemptEnd {
             Self::BadRequest => "bad_request",
             Self::Credentials => "credentials",
             Self::Malformed => "malformed",
+            Self::Cancelled => "cancelled",
         }
     }
 }

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Json, Response};
 use serde_json::{Value, json};
 
 use super::headers;
+use crate::dispatch::{Hindrance, Refused};
 use crate::domain::{Attempt, AttemptEnd};
 use crate::provider::ProviderError;
 use crate::service::{Head, Refusal, ServiceError};
@@ -175,6 +176,7 @@ impl From<ServiceError> for HttpError {
                 Self::invalid_request(StatusCode::UNPROCESSABLE_ENTITY, "no_eligible_arm", e.to_string())
             }
             ServiceError::Upstream { attempts, cause, .. } => upstream(&cause, attempts),
+            ServiceError::NobodyAsked { refused, .. } => nobody_asked(refused),
             ServiceError::StreamCut { cause, .. } => upstream(&cause, Vec::new()),
             ServiceError::UnknownDecision(_) => {
                 Self::invalid_request(StatusCode::NOT_FOUND, "unknown_decision", error.to_string())
@@ -228,17 +230,44 @@ fn upstream(cause: &ProviderError, attempts: Vec<Attempt>) -> HttpError {
                 HttpError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limited", message);
             error.with_retry_after(retry_after.or(Some(RETRY_AFTER_MS)))
         }
+        _ if *cause == ProviderError::ConnectTimeout => {
+            gateway_timeout("the provider could not be reached in time")
+        }
         AttemptEnd::FirstByteTimeout | AttemptEnd::TotalTimeout => {
-            let message = "the model did not answer in time";
-            HttpError::new(StatusCode::GATEWAY_TIMEOUT, "server_error", "upstream_timeout", message)
+            gateway_timeout("the model did not answer in time")
         }
         AttemptEnd::Connect => bad_gateway("the provider could not be reached"),
         AttemptEnd::Credentials => bad_gateway("the provider refused the service's credentials"),
         AttemptEnd::Malformed => bad_gateway("the provider's answer could not be read"),
-        AttemptEnd::ServerError | AttemptEnd::Answered => bad_gateway("the provider failed"),
+        AttemptEnd::ServerError | AttemptEnd::Answered | AttemptEnd::Cancelled => {
+            bad_gateway("the provider failed")
+        }
     };
     error.0.attempts = attempts;
     error
+}
+
+fn nobody_asked(refused: Refused) -> HttpError {
+    let unavailable =
+        |code, message| HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", code, message);
+    let error = match refused.why {
+        Hindrance::Credentials => bad_gateway("the provider refused the service's credentials"),
+        Hindrance::Down => {
+            unavailable("no_provider", "no model can be asked now: their calls have failed lately")
+        }
+        Hindrance::Busy => {
+            unavailable("overloaded", "no model can be asked now: too many calls are in flight")
+        }
+        Hindrance::RateLimited => {
+            let message = "the provider limits our rate";
+            HttpError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limited", message)
+        }
+    };
+    error.with_retry_after(Some(u64::try_from(refused.left.as_millis()).unwrap_or(u64::MAX)))
+}
+
+fn gateway_timeout(message: &str) -> HttpError {
+    HttpError::new(StatusCode::GATEWAY_TIMEOUT, "server_error", "upstream_timeout", message)
 }
 
 fn bad_gateway(message: &str) -> HttpError {
@@ -266,6 +295,8 @@ impl IntoResponse for HttpError {
         let mut response = (self.0.status, Json(self.body())).into_response();
         if let Some(head) = &self.0.head {
             headers::put(head, &mut response);
+        }
+        if !self.0.attempts.is_empty() {
             // We have retried already: an SDK that does so again multiplies the load.
             response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }

@@ -24,5 +24,6 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
     service.metrics.store(now.queued, now.dropped);
     service.metrics.learner(now.learned, now.committed, now.set_aside);
     service.show_drift();
+    service.show_upstreams();
     ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], service.metrics.render()).into_response()
 }

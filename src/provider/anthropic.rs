@@ -28,9 +28,9 @@ impl Provider for Anthropic {
         let stream = call.request.stream();
         let body = translate_request(&call.request, &call.model, call.max_output)
             .map_err(ProviderError::Untranslatable)?;
-        let clock = Clock::start(call);
+        let mut clock = Clock::start(call);
         let created = Timestamp::now().as_second();
-        let response = self.client.post(Post { path: "messages", body, stream }, &clock).await?;
+        let response = self.client.post(Post { path: "messages", body, stream }, &mut clock).await?;
         if stream {
             return Ok(Reply::Stream(stream::read(response, AnthropicReader::new(created), clock)?));
         }

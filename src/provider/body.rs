@@ -1,5 +1,7 @@
 //! Reading bodies under timers and caps.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
@@ -12,12 +14,19 @@ pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
 /// Largest stream in total, decompressed.
 pub(super) const MAX_STREAM: usize = 256 * 1024 * 1024;
 
+/// Bytes that count as progress even when no line ends.
+const MUCH: usize = 4 * 1024;
+
 /// The timers of one call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     first_byte_at: Instant,
     deadline: Instant,
-    idle: std::time::Duration,
+    idle: Duration,
+    /// Time that was waited, and bytes that came, since the last progress: the end of a line, or many bytes. One byte now and
+    /// then is none. Time in which nobody waits, because the client reads slowly, does not count.
+    waited: Duration,
+    came: usize,
     /// Whether the answer has begun: then silence is measured, not the start.
     pub(super) has_begun: bool,
 }
@@ -29,6 +38,8 @@ impl Clock {
             first_byte_at: Instant::now() + call.timeouts.first_byte,
             deadline: call.deadline,
             idle: call.timeouts.idle,
+            waited: Duration::ZERO,
+            came: 0,
             has_begun: false,
         }
     }
@@ -37,14 +48,25 @@ impl Clock {
     ///
     /// # Errors
     /// The time-out of the phase.
-    pub(super) async fn limit<T>(&self, work: impl Future<Output = T>) -> Result<T, ProviderError> {
-        let phase_end = if self.has_begun { Instant::now() + self.idle } else { self.first_byte_at };
+    pub(super) async fn limit<T>(&mut self, work: impl Future<Output = T>) -> Result<T, ProviderError> {
+        let now = Instant::now();
+        let phase_end =
+            if self.has_begun { now + self.idle.saturating_sub(self.waited) } else { self.first_byte_at };
         let at = phase_end.min(self.deadline);
-        tokio::time::timeout_at(at, work).await.map_err(|_| match () {
+        let result = tokio::time::timeout_at(at, work).await;
+        self.waited += now.elapsed();
+        result.map_err(|_| match () {
             () if at == self.deadline => ProviderError::TotalTimeout,
             () if self.has_begun => ProviderError::Idle,
             () => ProviderError::FirstByteTimeout,
         })
+    }
+
+    fn note(&mut self, piece: &[u8]) {
+        self.came += piece.len();
+        if self.came >= MUCH || piece.contains(&b'\n') || !self.has_begun {
+            (self.waited, self.came) = (Duration::ZERO, 0);
+        }
     }
 }
 
@@ -64,11 +86,12 @@ impl Body {
     ///
     /// # Errors
     /// A time-out, a lost connection, bytes that cannot be decompressed, or more than the cap.
-    pub(super) async fn next(&mut self, clock: &Clock) -> Result<Option<Bytes>, ProviderError> {
+    pub(super) async fn next(&mut self, clock: &mut Clock) -> Result<Option<Bytes>, ProviderError> {
         let status = Some(self.response.status().as_u16());
         let piece = clock.limit(self.response.chunk()).await?.map_err(|e| of_read(&e, status))?;
         let Some(piece) = piece else { return Ok(None) };
         let too_large = ProviderError::Malformed { fault: Fault::TooLarge, status };
+        clock.note(&piece);
         self.left = self.left.checked_sub(piece.len()).ok_or(too_large)?;
         Ok(Some(piece))
     }
@@ -79,7 +102,7 @@ impl Body {
     /// As [`Self::next`].
     pub(super) async fn read_all(mut self, mut clock: Clock) -> Result<Bytes, ProviderError> {
         let mut all = BytesMut::new();
-        while let Some(piece) = self.next(&clock).await? {
+        while let Some(piece) = self.next(&mut clock).await? {
             clock.has_begun = true;
             all.extend_from_slice(&piece);
         }
@@ -89,7 +112,7 @@ impl Body {
     /// What there is of an error answer, up to the cap; whatever goes wrong here does not matter any more.
     pub(super) async fn read_error(mut self, mut clock: Clock) -> Bytes {
         let mut all = BytesMut::new();
-        while let Ok(Some(piece)) = self.next(&clock).await {
+        while let Ok(Some(piece)) = self.next(&mut clock).await {
             clock.has_begun = true;
             all.extend_from_slice(&piece);
         }

@@ -68,7 +68,7 @@ impl Client {
     ///
     /// # Errors
     /// No connection, no head in time, another status.
-    pub(super) async fn post(&self, post: Post, clock: &Clock) -> Result<Response, ProviderError> {
+    pub(super) async fn post(&self, post: Post, clock: &mut Clock) -> Result<Response, ProviderError> {
         let accept = if post.stream { "text/event-stream" } else { "application/json" };
         let request = self
             .http
@@ -97,7 +97,11 @@ pub(super) struct Post {
 }
 
 fn of_send(error: &reqwest::Error) -> ProviderError {
-    if error.is_connect() || error.is_timeout() { ProviderError::Connect } else { ProviderError::Cut }
+    match () {
+        () if error.is_timeout() => ProviderError::ConnectTimeout,
+        () if error.is_connect() => ProviderError::Connect,
+        () => ProviderError::Cut,
+    }
 }
 
 fn check_head(response: &Response) -> Result<(), ProviderError> {

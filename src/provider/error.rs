@@ -37,9 +37,12 @@ impl Fault {
 /// which may quote part of the key.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ProviderError {
-    /// No connection: refused, reset, no such host, TLS, or no answer in the connect time.
+    /// No connection: refused, reset, no such host, or TLS.
     #[error("cannot connect to the upstream")]
     Connect,
+    /// No connection in the connect time.
+    #[error("cannot connect to the upstream in time")]
+    ConnectTimeout,
     /// The connection was lost, or the bytes ended without the end mark.
     #[error("the upstream's answer was cut off")]
     Cut,
@@ -120,7 +123,7 @@ impl ProviderError {
     /// How the attempt goes into the log.
     pub fn attempt_end(&self) -> AttemptEnd {
         match self {
-            Self::Connect | Self::Cut => AttemptEnd::Connect,
+            Self::Connect | Self::ConnectTimeout | Self::Cut => AttemptEnd::Connect,
             Self::FirstByteTimeout | Self::Idle => AttemptEnd::FirstByteTimeout,
             Self::TotalTimeout => AttemptEnd::TotalTimeout,
             Self::RateLimited { .. } => AttemptEnd::RateLimited,

@@ -24,9 +24,9 @@ impl OpenAi {
 impl Provider for OpenAi {
     async fn complete(&self, call: &ProviderCall) -> Result<Reply, ProviderError> {
         let stream = call.request.stream();
-        let clock = Clock::start(call);
+        let mut clock = Clock::start(call);
         let post = Post { path: "chat/completions", body: call.request.openai_body(&call.model), stream };
-        let response = self.client.post(post, &clock).await?;
+        let response = self.client.post(post, &mut clock).await?;
         if stream {
             return Ok(Reply::Stream(stream::read(response, OpenAiReader::default(), clock)?));
         }

@@ -32,11 +32,6 @@ impl ChunkStream {
     pub fn new(chunks: impl Stream<Item = Result<Chunk, ProviderError>> + Send + 'static) -> Self {
         Self(chunks.boxed())
     }
-
-    /// `first`, then the rest of the stream.
-    pub fn with_front(self, first: Vec<Chunk>) -> Self {
-        Self::new(stream::iter(first.into_iter().map(Ok)).chain(self.0))
-    }
 }
 
 impl fmt::Debug for ChunkStream {
@@ -112,7 +107,7 @@ impl<R: ChunkReader> Source<R> {
 
     /// Reads one packet and queues the chunks in it.
     async fn advance(&mut self) -> Result<(), ProviderError> {
-        let Some(packet) = self.body.next(&self.clock).await? else { return self.end() };
+        let Some(packet) = self.body.next(&mut self.clock).await? else { return self.end() };
         let too_large = ProviderError::Malformed { fault: Fault::TooLarge, status: Some(200) };
         for event in self.decoder.push(&packet).map_err(|_| too_large)? {
             let chunks = self.reader.read(&event).map_err(ProviderError::of_answer)?;

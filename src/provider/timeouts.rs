@@ -9,7 +9,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// From the request sent to the first byte of the body (on a stream: the first content). A plain answer sends nothing until it is whole, so this bounds its generation.
     pub first_byte: Duration,
-    /// Between two reads once the answer has begun.
+    /// Between two lines once the answer has begun (or two times 4 KiB, where no line ends).
     pub idle: Duration,
     /// The whole request, all attempts included.
     pub total: Duration,

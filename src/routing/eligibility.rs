@@ -54,8 +54,8 @@ pub struct Eligible<'a> {
     pub excluded: Vec<Excluded>,
 }
 
-/// Filters `candidates` (sorted by id). `draining` says whether an arm takes no new conversations and this is one; `healthy` says whether an arm's provider is in order; when none is, health is left out
-/// of account, for a call that may fail is better than none.
+/// Filters `candidates` (sorted by id). `draining` says whether an arm takes no new conversations and this is one; `unwell` says why an arm is not to be asked now;
+/// when none is to be, that is left out of account: whether anybody is asked then is for the dispatch to say, and the error is that of the calls.
 ///
 /// # Errors
 /// When no arm is left: the filter that took out the last.
@@ -64,7 +64,7 @@ pub fn eligible<'a>(
     prompt: &Prompt,
     patterns: Option<&ArmPatterns>,
     draining: &dyn Fn(&ArmId) -> bool,
-    healthy: &dyn Fn(&ArmId) -> bool,
+    unwell: &dyn Fn(&ArmId) -> Option<Exclusion>,
 ) -> Result<Eligible<'a>, EmptyArmSet> {
     let mut arms = Vec::with_capacity(candidates.len());
     let mut excluded = Vec::new();
@@ -80,9 +80,15 @@ pub fn eligible<'a>(
             excluded.iter().map(|e| e.why).max_by_key(|why| order(*why)).unwrap_or(Exclusion::CallerModels);
         return Err(EmptyArmSet { filter, candidates: candidates.len() });
     }
-    if arms.iter().any(|arm| healthy(&arm.id)) {
-        let (well, unwell): (Vec<_>, Vec<_>) = arms.into_iter().partition(|arm| healthy(&arm.id));
-        excluded.extend(unwell.iter().map(|arm| Excluded { arm: arm.id.clone(), why: Exclusion::Unhealthy }));
+    let states: Vec<_> = arms.iter().map(|arm| unwell(&arm.id)).collect();
+    if states.contains(&None) {
+        let (mut well, all) = (Vec::with_capacity(arms.len()), arms);
+        for (arm, state) in all.into_iter().zip(states) {
+            match state {
+                Some(why) => excluded.push(Excluded { arm: arm.id.clone(), why }),
+                None => well.push(arm),
+            }
+        }
         arms = well;
     }
     Ok(Eligible { arms, excluded })
@@ -112,7 +118,7 @@ fn order(why: Exclusion) -> usize {
         Exclusion::OutputLimit => 10,
         Exclusion::ContextWindow => 11,
         Exclusion::Draining => 12,
-        Exclusion::Unhealthy => 13,
+        Exclusion::Unhealthy | Exclusion::RateLimited | Exclusion::Busy => 13,
         Exclusion::Budget => 14,
     }
 }
@@ -142,7 +148,7 @@ mod tests {
         let (small, tools, large) =
             (arm("a/small", 100, &[]), arm("a/tools", 8000, &[Capability::Tools]), arm("b/large", 8000, &[]));
         let all = [&small, &tools, &large];
-        let (stays, well) = (|_: &ArmId| false, |_: &ArmId| true);
+        let (stays, well) = (|_: &ArmId| false, |_: &ArmId| None);
         let long = Prompt { input_tokens: 500, ..Prompt::default() };
         let found = eligible(&all, &long, None, &stays, &well).unwrap();
         assert_eq!(names(&found), ["a/tools", "b/large"]);
@@ -167,23 +173,27 @@ mod tests {
     fn health_counts_only_while_somebody_is_well() {
         let (a, b) = (arm("a", 8000, &[]), arm("b", 8000, &[]));
         let stays = |_: &ArmId| false;
-        let found =
-            eligible(&[&a, &b], &Prompt::default(), None, &stays, &|id: &ArmId| id.as_str() == "b").unwrap();
+        let found = eligible(&[&a, &b], &Prompt::default(), None, &stays, &|id: &ArmId| {
+            (id.as_str() == "a").then_some(Exclusion::Busy)
+        })
+        .unwrap();
         assert_eq!(names(&found), ["b"]);
-        assert_eq!(found.excluded[0].why, Exclusion::Unhealthy);
-        let nobody = eligible(&[&a, &b], &Prompt::default(), None, &stays, &|_: &ArmId| false).unwrap();
+        assert_eq!(found.excluded[0].why, Exclusion::Busy);
+        let nobody =
+            eligible(&[&a, &b], &Prompt::default(), None, &stays, &|_: &ArmId| Some(Exclusion::Unhealthy))
+                .unwrap();
         assert_eq!(names(&nobody), ["a", "b"]);
     }
 
     #[test]
     fn a_draining_arm_takes_nothing_new() {
         let (a, b) = (arm("a", 8000, &[]), arm("b", 8000, &[]));
-        let well = |_: &ArmId| true;
+        let well = |_: &ArmId| None;
         let found =
             eligible(&[&a, &b], &Prompt::default(), None, &|id: &ArmId| id.as_str() == "a", &well).unwrap();
         assert_eq!(names(&found), ["b"]);
         assert_eq!(found.excluded, [Excluded { arm: "a".into(), why: Exclusion::Draining }]);
-        let none = eligible(&[&a, &b], &Prompt::default(), None, &well, &well).unwrap_err();
+        let none = eligible(&[&a, &b], &Prompt::default(), None, &|_: &ArmId| true, &well).unwrap_err();
         assert_eq!(none.filter, Exclusion::Draining);
     }
 

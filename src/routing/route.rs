@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::dispatch::Conduct;
 use crate::domain::{ArmId, Constraints, Preference, RouteName, Strategy};
 use crate::policy::Exploration;
-use crate::provider::Timeouts;
 
 /// How a route chooses, with what the way needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +85,6 @@ pub struct Route {
     pub session: SessionSettings,
     /// What happens to arms that are outclassed.
     pub retire: Retirement,
-    /// How long its calls may take.
-    pub timeouts: Timeouts,
+    /// How its calls are made.
+    pub conduct: Conduct,
 }

@@ -98,7 +98,12 @@ impl Account {
     }
 
     fn count(&self, completed: &Completed) {
-        completed.attempts.iter().for_each(|attempt| self.metrics.attempt(attempt));
+        for (i, attempt) in completed.attempts.iter().enumerate() {
+            self.metrics.attempt(attempt);
+            if completed.attempts[..i].iter().any(|before| before.arm == attempt.arm) {
+                self.metrics.retry(&attempt.arm);
+            }
+        }
         let Some(arm) = &completed.served else { return };
         if let Some(ms) = completed.first_token_ms {
             self.metrics.first_token(arm, ms);

@@ -11,11 +11,11 @@ use super::order::in_order;
 use super::sessions::Thread;
 use super::spend::{Scopes, Ticket};
 use super::{Caller, Destination, Head, LiveRoute, Service, ServiceError, Wishes};
+use crate::dispatch::Conduct;
 use crate::domain::{
     Allowance, Arm, ArmEstimate, ArmId, Bound, Decision, DecisionId, Encoding, Estimate, EventBody, Excluded,
-    LatencyEstimate, Prompt, RouteName,
+    Exclusion, LatencyEstimate, Prompt, RouteName,
 };
-use crate::provider::Timeouts;
 use crate::routing::{Candidates, Circumstances, decide_explicit, eligible};
 use crate::wire::chat::{ChatRequest, Role};
 
@@ -24,7 +24,7 @@ pub(super) struct Chosen {
     pub(super) decision: Decision,
     /// Whom to ask, in order; the first is the decision's arm.
     pub(super) order: Vec<ArmId>,
-    pub(super) timeouts: Timeouts,
+    pub(super) conduct: Conduct,
     /// The conversation, when its route keeps it on its model.
     pub(super) thread: Option<Thread>,
     /// What it reserved.
@@ -187,7 +187,8 @@ impl Service {
                 let (decision, mut ticket) = self.pay_explicit(decision, (&arm, &prompt), scopes)?;
                 let mut order = in_order(&decision, fallbacks, &[], None);
                 self.payable(&mut order, &mut ticket, (&decision, &prompt));
-                Ok(Chosen { decision, order, timeouts: Timeouts::default(), thread: None, ticket })
+                let conduct = self.fleet.upstream_of(&arm).map(|u| u.conduct).unwrap_or_default();
+                Ok(Chosen { decision, order, conduct, thread: None, ticket })
             }
             Destination::Route(live, suffix) => {
                 let wishes = Wishes::gather(request.extension(), caller, Some(&live.route), suffix)?;
@@ -201,7 +202,7 @@ impl Service {
                 self.watch(&live, &decision);
                 let mut order = in_order(&decision, fallbacks, &live.route.arms, Some(&live.route.default));
                 self.payable(&mut order, &mut ticket, (&decision, &prompt));
-                Ok(Chosen { decision, order, timeouts: live.route.timeouts, thread, ticket })
+                Ok(Chosen { decision, order, conduct: live.route.conduct, thread, ticket })
             }
         }
     }
@@ -219,8 +220,11 @@ impl Service {
         let health = self.health.snapshot();
         let goes_on = |id: &ArmId| given.pin.as_ref().is_some_and(|pin| pin.arm == *id);
         let drains = |id: &ArmId| (self.fleet.drains(id) || live.retired(id)) && !goes_on(id);
-        let healthy = |id: &ArmId| health.is_available(id);
-        let eligible = eligible(&arms, prompt, wishes.patterns.as_ref(), &drains, &healthy)?;
+        let is_busy = |id: &ArmId| {
+            self.fleet.arm(id).and_then(|arm| self.fleet.upstream_of(arm)).is_some_and(|u| u.is_full())
+        };
+        let unwell = |id: &ArmId| health.exclusion(id).or_else(|| is_busy(id).then_some(Exclusion::Busy));
+        let eligible = eligible(&arms, prompt, wishes.patterns.as_ref(), &drains, &unwell)?;
         let Some(default) = self.fleet.arm(&route.default) else {
             return Err(ServiceError::UnknownModel {
                 model: route.default.to_string(),

@@ -8,7 +8,7 @@ use super::account::Account;
 use super::choose::{Chosen, DecisionOnly};
 use super::judge::content;
 use super::{AnswerStream, Caller, RouteAnswer, Service, ServiceError};
-use crate::dispatch::{self, Dispatched, Plan};
+use crate::dispatch::{self, Cause, DispatchFailed, Dispatched, Plan};
 use crate::domain::{
     ArmId, AttemptEnd, CompletionEnd, Decision, DecisionId, PolicyVersion, Reason, RouteName, Strategy,
 };
@@ -102,7 +102,7 @@ impl Service {
 
     fn plan(&self, chosen: &Chosen) -> Plan {
         let targets = chosen.order.iter().filter_map(|id| self.fleet.target(id)).collect();
-        Plan::starting_now(targets, chosen.timeouts, Arc::clone(&self.health))
+        Plan::starting_now(targets, chosen.conduct, Arc::clone(&self.health))
     }
 
     async fn call(
@@ -127,8 +127,7 @@ impl Service {
                 log_failure(&head, &failed.cause);
                 account.attempts.clone_from(&failed.attempts);
                 account.close(CompletionEnd::Failed);
-                let (decision, attempts) = (head.decision, failed.attempts);
-                let error = ServiceError::Upstream { decision, attempts, cause: Box::new(failed.cause) };
+                let error = refusal(failed, &head);
                 Err(Refusal { error, head: Some(Box::new(head)) })
             }
         }
@@ -159,9 +158,17 @@ fn answer(dispatched: Dispatched, mut head: Head, mut account: Account, wants_us
     }
 }
 
+fn refusal(failed: DispatchFailed, head: &Head) -> ServiceError {
+    let (decision, attempts) = (head.decision, failed.attempts);
+    match failed.cause {
+        Cause::Call(cause) => ServiceError::Upstream { decision, attempts, cause: Box::new(cause) },
+        Cause::PassedOver(refused) => ServiceError::NobodyAsked { decision, refused },
+    }
+}
+
 /// A provider that refuses our key is the operator's to mend, and at once.
-fn log_failure(head: &Head, cause: &crate::provider::ProviderError) {
-    if cause.attempt_end() == AttemptEnd::Credentials {
+fn log_failure(head: &Head, cause: &Cause) {
+    if matches!(cause, Cause::Call(error) if error.attempt_end() == AttemptEnd::Credentials) {
         tracing::error!(decision = %head.decision, model = %head.model, %cause, "a provider refuses our key");
     } else {
         tracing::warn!(decision = %head.decision, model = %head.model, attempts = head.attempts, %cause, "no model answered");

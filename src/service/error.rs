@@ -1,6 +1,7 @@
 //! What can go wrong in a use case. No status codes here: `http` maps these.
 
 use super::BudgetDenied;
+use crate::dispatch::Refused;
 use crate::domain::{Attempt, DecisionId, EmptyArmSet};
 use crate::provider::ProviderError;
 use crate::store::StoreError;
@@ -45,6 +46,14 @@ pub enum ServiceError {
         attempts: Vec<Attempt>,
         /// The last failure.
         cause: Box<ProviderError>,
+    },
+    /// Nobody was asked: breakers are open, providers asked to wait, or have as many calls in flight as they may.
+    #[error("no model can be asked now")]
+    NobodyAsked {
+        /// Of which decision.
+        decision: DecisionId,
+        /// Why, and until when.
+        refused: Refused,
     },
     /// The answer broke off after its first content.
     #[error("the answer broke off: {cause}")]

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ServiceError;
 use super::retire::Watch;
-use crate::dispatch::Target;
+use crate::dispatch::{Target, Upstream};
 use crate::domain::{Arm, ArmId, Preference, ProviderId, RouteName};
 use crate::policy::{Policy, SimplePolicy};
-use crate::provider::Provider;
 use crate::routing::Route;
 
 /// Who chooses for a route.
@@ -80,7 +79,7 @@ pub enum Destination {
 /// Arms, providers and routes.
 pub struct Fleet {
     arms: HashMap<ArmId, Arc<Arm>>,
-    providers: HashMap<ProviderId, Arc<dyn Provider>>,
+    upstreams: HashMap<ProviderId, Arc<Upstream>>,
     routes: HashMap<RouteName, Arc<LiveRoute>>,
     draining: BTreeSet<ArmId>,
 }
@@ -111,12 +110,12 @@ impl Fleet {
     /// When an arm has no provider or a route names an arm that is not there.
     pub fn new(
         arms: Vec<Arm>,
-        providers: Vec<Arc<dyn Provider>>,
+        upstreams: Vec<Upstream>,
         routes: Vec<(Route, Chooser)>,
     ) -> Result<Self, FleetError> {
-        let providers: HashMap<_, _> = providers.into_iter().map(|p| (p.id().clone(), p)).collect();
+        let upstreams: HashMap<_, _> = upstreams.into_iter().map(|u| (u.id().clone(), Arc::new(u))).collect();
         let arms: HashMap<_, _> = arms.into_iter().map(|a| (a.id.clone(), Arc::new(a))).collect();
-        if let Some(arm) = arms.values().find(|a| !providers.contains_key(&a.provider)) {
+        if let Some(arm) = arms.values().find(|a| !upstreams.contains_key(&a.provider)) {
             return Err(FleetError::NoProvider { arm: arm.id.clone(), provider: arm.provider.clone() });
         }
         for (route, _) in &routes {
@@ -133,7 +132,7 @@ impl Fleet {
                 )
             })
             .collect();
-        Ok(Self { arms, providers, routes, draining: BTreeSet::new() })
+        Ok(Self { arms, upstreams, routes, draining: BTreeSet::new() })
     }
 
     /// The same, where these arms take no new conversations.
@@ -198,8 +197,18 @@ impl Fleet {
     /// The arm with its provider, ready to be called.
     pub fn target(&self, id: &ArmId) -> Option<Target> {
         let arm = self.arms.get(id)?;
-        let provider = self.providers.get(&arm.provider)?;
-        Some(Target { arm: Arc::clone(arm), provider: Arc::clone(provider) })
+        let upstream = self.upstreams.get(&arm.provider)?;
+        Some(Target { arm: Arc::clone(arm), upstream: Arc::clone(upstream) })
+    }
+
+    /// All upstreams.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.upstreams.values()
+    }
+
+    /// The upstream that serves `arm`.
+    pub fn upstream_of(&self, arm: &Arm) -> Option<&Arc<Upstream>> {
+        self.upstreams.get(&arm.provider)
     }
 }
 

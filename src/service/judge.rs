@@ -21,9 +21,9 @@ use self::spend::Spend;
 use super::Service;
 use super::clock::now;
 use super::feedback::outcome;
-use crate::dispatch::{Health, Plan, Target, run};
+use crate::dispatch::{Conduct, Health, Plan, Target, run};
 use crate::domain::{Arm, ArmId, Decision, DecisionId, FeedbackRef, Judged, Source, Usage};
-use crate::provider::{Reply, Timeouts};
+use crate::provider::Reply;
 use crate::store::{NewFeedback, Report, Store};
 use crate::wire::chat::ChatRequest;
 
@@ -228,7 +228,7 @@ async fn hold(service: &Service, judge: &Judge, (target, health): (Target, Arc<H
         judge.counts.over_budget.fetch_add(1, Ordering::Relaxed);
         return;
     }
-    let plan = Plan::starting_now(vec![target], Timeouts::default(), health);
+    let plan = Plan::starting_now(vec![target], Conduct::default(), health);
     let (said, cost_usd) = match ask(&plan, request).await {
         Some((said, usage, cost)) => {
             (said, cost.unwrap_or_else(|| usage.map_or(reserved, |u| price.cost_usd(&u))))

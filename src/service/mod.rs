@@ -22,6 +22,7 @@ mod retire;
 mod sessions;
 mod spend;
 mod stream;
+mod upstreams;
 mod wishes;
 
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! The metrics registry. Names, labels and units are fixed by a golden test: dashboards and alerts depend on them.
 
+mod upstreams;
+mod words;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,7 +14,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::domain::{ArmId, Attempt, Reason, RouteName, Seq, Strategy, Usage};
+pub use self::upstreams::Shed;
+use self::upstreams::Upstreams;
+pub use self::words::{EmbedReason, FeedbackResult};
+use crate::domain::{ArmId, Attempt, ProviderId, Reason, RouteName, Seq, Strategy, Usage};
 
 /// The content type of [`Metrics::render`].
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -76,31 +82,6 @@ struct EmbedLabels {
     reason: &'static str,
 }
 
-/// Why this embedder read a prompt, or none did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EmbedReason {
-    /// It is the one to ask.
-    Chosen,
-    /// MiniLM had too much before it.
-    Busy,
-    /// MiniLM gave no answer in time.
-    Late,
-    /// MiniLM failed.
-    Failed,
-}
-
-impl EmbedReason {
-    /// The label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Chosen => "chosen",
-            Self::Busy => "busy",
-            Self::Late => "late",
-            Self::Failed => "failed",
-        }
-    }
-}
-
 /// How a request ended, as far as it got.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestEnd<'a> {
@@ -112,43 +93,6 @@ pub struct RequestEnd<'a> {
     pub status: u16,
     /// From the request to the head of its answer.
     pub took: Duration,
-}
-
-/// What became of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FeedbackResult {
-    /// Stored; whether the learner uses it shows in its own counters.
-    Stored,
-    /// It replaced an earlier value.
-    Revised,
-    /// The same as before.
-    Repeated,
-    /// It contradicts its idempotency key.
-    Conflict,
-    /// Nobody knows that decision.
-    Unknown,
-    /// It came after the feedback window.
-    Late,
-    /// Not finite, out of range, or not of the form.
-    Invalid,
-    /// It could not be written.
-    Unavailable,
-}
-
-impl FeedbackResult {
-    /// The label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stored => "stored",
-            Self::Revised => "revised",
-            Self::Repeated => "repeated",
-            Self::Conflict => "conflict",
-            Self::Unknown => "unknown",
-            Self::Late => "late",
-            Self::Invalid => "invalid",
-            Self::Unavailable => "unavailable",
-        }
-    }
 }
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -182,6 +126,7 @@ pub struct Metrics {
     drift: Family<SignalLabels, Gauge<f64, AtomicU64>>,
     drift_alarms: Counter,
     condition: Family<ArmLabel, Gauge<f64, AtomicU64>>,
+    upstreams: Upstreams,
 }
 
 impl Metrics {
@@ -213,10 +158,12 @@ impl Metrics {
             drift: Family::default(),
             drift_alarms: Counter::default(),
             condition: Family::default(),
+            upstreams: Upstreams::default(),
         };
         metrics.register_requests();
         metrics.register_upstream();
         metrics.register_learning();
+        metrics.upstreams.register(&mut metrics.registry);
         metrics
     }
 
@@ -298,6 +245,26 @@ impl Metrics {
     pub fn attempt(&self, attempt: &Attempt) {
         let labels = AttemptLabels { arm: self.arm(&attempt.arm), end: attempt.end.as_str() };
         self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// A model was asked a second time.
+    pub fn retry(&self, arm: &ArmId) {
+        self.upstreams.retry(self.arm(arm));
+    }
+
+    /// What a model's breaker does: 0 closed, 1 half-open, 2 open.
+    pub fn breaker(&self, arm: &ArmId, state: i64) {
+        self.upstreams.breaker(self.arm(arm), state);
+    }
+
+    /// What a provider says: calls in flight, and all second attempts refused so far.
+    pub fn provider(&self, provider: &ProviderId, in_flight: usize, retries_refused_total: u64) {
+        self.upstreams.provider(provider.as_str(), in_flight, retries_refused_total);
+    }
+
+    /// A request or a connection was turned away.
+    pub fn shed(&self, shed: Shed) {
+        self.upstreams.shed(shed);
     }
 
     /// The first content came `ms` milliseconds after the call.

@@ -9,4 +9,4 @@ mod logs;
 mod metrics;
 
 pub use logs::{LogFormat, TelemetryError, init_tracing};
-pub use metrics::{EmbedReason, FeedbackResult, METRICS_CONTENT_TYPE, Metrics, RequestEnd};
+pub use metrics::{EmbedReason, FeedbackResult, METRICS_CONTENT_TYPE, Metrics, RequestEnd, Shed};

@@ -14,6 +14,7 @@ mod crash;
 mod decisions;
 mod embedders;
 mod exploration;
+mod faults;
 mod feedback;
 mod golden;
 mod joining;

@@ -12,7 +12,6 @@ use crate::config::{
 };
 use crate::domain::{Catalog, Constraints, Preference, ProviderId};
 use crate::policy::Exploration;
-use crate::provider::Timeouts;
 use crate::routing::{Retirement, Route, RouteStrategy, SessionSettings};
 
 /// Starts the application in this process; it is reached over loopback HTTP like any other.
@@ -54,7 +53,7 @@ fn settings(spec: RouterSpec) -> Settings {
         exploration: Exploration::DEFAULT,
         session: SessionSettings::default(),
         retire: Retirement::default(),
-        timeouts: Timeouts::default(),
+        conduct: Default::default(),
     };
     let provider = spec.arms.first().map_or_else(|| ProviderId::from("simulation"), |a| a.provider.clone());
     Settings {
@@ -74,6 +73,8 @@ fn settings(spec: RouterSpec) -> Settings {
             base_url: spec.upstream,
             api_key: None,
             headers: Vec::new(),
+            limits: Default::default(),
+            conduct: Default::default(),
         }],
         catalog: Catalog::new("demo", spec.arms),
         prices_from: Default::default(),

@@ -5,6 +5,7 @@
 
 mod arms;
 mod budgets;
+mod calls;
 mod joining;
 mod judge;
 mod providers;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 
 use super::Check;
+use super::calls::conduct;
 use crate::config::raw::RawProvider;
 use crate::config::read::{At, Place};
 use crate::config::settings::{ProviderFormat, ProviderSettings};
@@ -79,6 +80,8 @@ impl Check<'_> {
             base_url,
             api_key,
             headers,
+            limits: self.upstream_limits(raw),
+            conduct: conduct(&raw.calls),
         });
         Provider { vendor, is_placed, settings }
     }

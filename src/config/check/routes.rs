@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::Check;
 use super::arms::{Arms, twice};
-use super::sections::millis;
-use crate::config::raw::{RawExploration, RawRoute, RawSession, RawTimeouts, RawValue, RawWeights};
+use super::calls::conduct;
+use crate::config::raw::{RawExploration, RawRoute, RawSession, RawValue, RawWeights};
 use crate::config::read::{At, Place};
 use crate::config::suggest::hint;
+use crate::dispatch::Conduct;
 use crate::domain::{ArmId, Constraints, Preference, PreferenceError, RouteName, Weights};
 use crate::policy::Exploration;
-use crate::provider::Timeouts;
 use crate::routing::{Retirement, Route, RouteStrategy, SessionSettings};
 
 /// The route that there is when the file names none.
@@ -53,7 +53,7 @@ impl Check<'_> {
             exploration: Exploration::DEFAULT,
             session: SessionSettings::default(),
             retire: Retirement::default(),
-            timeouts: Timeouts::default(),
+            conduct: Conduct::default(),
         })
     }
 
@@ -76,7 +76,7 @@ impl Check<'_> {
             exploration,
             session: self.session(&raw.session),
             retire: self.retire(raw.retire.as_ref()),
-            timeouts: timeouts(&raw.timeouts),
+            conduct: conduct(&raw.calls),
         })
     }
 
@@ -270,22 +270,11 @@ impl Check<'_> {
         }
     }
 
-    fn within(&self, at: Option<&At<f64>>, most: f64, default: f64) -> f64 {
+    pub(super) fn within(&self, at: Option<&At<f64>>, most: f64, default: f64) -> f64 {
         let Some(at) = at else { return default };
         if !(0.0..=most).contains(&at.value) {
             self.source.fault(&at.place, format!("must be between 0 and {most}, got {}", at.value));
         }
         at.value
-    }
-}
-
-fn timeouts(raw: &RawTimeouts) -> Timeouts {
-    let default = Timeouts::default();
-    let of = |at: &Option<At<u64>>, default: Duration| millis(at.as_ref(), default);
-    Timeouts {
-        connect: of(&raw.connect_ms, default.connect),
-        first_byte: of(&raw.first_byte_ms, default.first_byte),
-        idle: of(&raw.idle_ms, default.idle),
-        total: of(&raw.total_ms, default.total),
     }
 }

@@ -2,7 +2,6 @@ use super::*;
 use crate::domain::{Constraints, Preference};
 use crate::offline::synthetic::MadeUp;
 use crate::policy::Exploration;
-use crate::provider::Timeouts;
 use crate::store::StoreOptions;
 
 const DIM: usize = 9;
@@ -19,7 +18,7 @@ fn route(traces: &Traces, strategy: RouteStrategy, default: &str) -> (Vec<Arm>, 
         exploration: Exploration::DEFAULT,
         session: Default::default(),
         retire: Default::default(),
-        timeouts: Timeouts::default(),
+        conduct: Default::default(),
     };
     (arms, route)
 }

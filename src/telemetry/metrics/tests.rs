@@ -29,6 +29,10 @@ fn names_and_labels_stay_as_they_are() {
     m.drift(Some(&arm), "quality", 0.5);
     m.drift_alarms(1);
     m.condition(&arm, 12.5);
+    m.retry(&arm);
+    m.breaker(&arm, 2);
+    m.provider(&ProviderId::from("a"), 3, 4);
+    m.shed(Shed::Key);
     let text = m.render();
     let shown = |l: &&str| !l.starts_with('#') && !l.contains("_bucket") || l.starts_with("# TYPE");
     let mut lines: Vec<_> = text.lines().filter(shown).collect();
@@ -36,6 +40,7 @@ fn names_and_labels_stay_as_they_are() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     # TYPE pointsman_arm_outclassed gauge
     # TYPE pointsman_attempts counter
+    # TYPE pointsman_breaker gauge
     # TYPE pointsman_cost_usd counter
     # TYPE pointsman_decision_seconds histogram
     # TYPE pointsman_drift gauge
@@ -48,13 +53,18 @@ fn names_and_labels_stay_as_they_are() {
     # TYPE pointsman_learner_lag_events gauge
     # TYPE pointsman_learner_set_aside_events counter
     # TYPE pointsman_prompts_read counter
+    # TYPE pointsman_provider_in_flight gauge
     # TYPE pointsman_request_seconds histogram
     # TYPE pointsman_requests counter
+    # TYPE pointsman_retries counter
+    # TYPE pointsman_retries_refused counter
+    # TYPE pointsman_shed counter
     # TYPE pointsman_store_dropped_events counter
     # TYPE pointsman_store_queue gauge
     # TYPE pointsman_tokens counter
     pointsman_arm_outclassed{arm="a/x"} 1
     pointsman_attempts_total{arm="a/x",end="answered"} 1
+    pointsman_breaker{arm="a/x"} 2
     pointsman_cost_usd_total{arm="a/x"} 0.25
     pointsman_decision_seconds_count 1
     pointsman_decision_seconds_sum 0.000012
@@ -70,9 +80,13 @@ fn names_and_labels_stay_as_they_are() {
     pointsman_learner_lag_events 2
     pointsman_learner_set_aside_events_total 2
     pointsman_prompts_read_total{embedder="minilm",reason="chosen"} 1
+    pointsman_provider_in_flight{provider="a"} 3
     pointsman_request_seconds_count{route="auto"} 1
     pointsman_request_seconds_sum{route="auto"} 0.04
     pointsman_requests_total{route="auto",strategy="learned",reason="greedy",status="2xx"} 1
+    pointsman_retries_refused_total{provider="a"} 4
+    pointsman_retries_total{arm="a/x"} 1
+    pointsman_shed_total{why="key"} 1
     pointsman_store_dropped_events_total 1
     pointsman_store_queue 3
     pointsman_tokens_total{arm="a/x",kind="cached_input"} 0
