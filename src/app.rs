@@ -1,5 +1,6 @@
 //! The composition root: the only place that sees everything. Start order and stop order stand here, each in one function.
 
+mod experiments;
 mod roster;
 
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use crate::config::{
     EmbedderKind, EmbedderSettings, EmbedderWeights, ProviderFormat, Settings, StorePrompts,
 };
 use crate::dispatch::{Health, Upstream};
-use crate::domain::{ArmId, BudgetLimits, Period, Seq};
+use crate::domain::{ArmId, BudgetLimits, ExperimentName, Period, Seq};
 use crate::embed::{EmbedError, Encoder, EncoderOptions, Student, WeightSource, Windower};
 use crate::http::{Api, OpenWithoutKeys, ServeOptions};
 use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, LearningOptions};
@@ -60,6 +61,14 @@ pub enum AppError {
         /// The file.
         path: PathBuf,
         /// What is wrong.
+        message: String,
+    },
+    /// The configured experiment cannot begin.
+    #[error("the experiment {name} cannot begin: {message}")]
+    Experiment {
+        /// Which.
+        name: ExperimentName,
+        /// Why.
         message: String,
     },
     /// Anybody could spend the operator's money.
@@ -177,6 +186,9 @@ fn build(settings: Settings) -> Result<Service, AppError> {
     };
     let spend = Arc::new(restore_spend(&settings.budgets, &store, &fleet)?);
     let feedback_window = settings.learning.feedback_window;
+    if let Some(experiment) = &settings.experiment {
+        experiments::tell(experiment, &store, &featurizer)?;
+    }
     let learning = start_learner(&store, &featurizer, options, settings.learning.guard)?;
     let configured = roster::Configured {
         arms: &settings.catalog.arms().iter().map(|a| a.id.clone()).collect::<Vec<_>>(),

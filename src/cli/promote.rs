@@ -3,16 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 
 use super::output;
 use crate::config::{self, DEFAULT_FILE, DEFAULT_STORE_FILE};
-use crate::domain::{PolicyVersion, Seq};
-use crate::offline::bundle::{Bundle, Origin};
+use crate::domain::{
+    CanaryGuard, CanaryGuards, Experiment, ExperimentEnd, ExperimentName, PolicyVersion, RouteName, Seq,
+    share_of,
+};
+use crate::offline::admission::admitted;
+use crate::offline::bundle::Bundle;
 use crate::routing::Featurizer;
-use crate::store::{NewPolicy, Store, StoreOptions};
+use crate::service::before;
+use crate::store::{NewPolicy, Store, StoreOptions, stage};
 
 /// Arguments of `promote`.
 #[derive(Debug, Args)]
@@ -20,15 +25,25 @@ pub(super) struct PromoteArgs {
     /// The bundle's folder, as `train` wrote it.
     #[arg(required_unless_present_any = ["rollback", "list"], conflicts_with_all = ["rollback", "list"])]
     bundle: Option<PathBuf>,
-    /// Go back to the bundle that was promoted before the one in place.
+    /// Take a running canary back; without one, go back to the bundle that was promoted before the one in place.
     #[arg(long, conflicts_with = "list")]
     rollback: bool,
     /// List what was promoted, the newest first.
     #[arg(long)]
     list: bool,
-    /// Give it a share of the traffic first; not supported in this version.
-    #[arg(long, value_name = "SHARE", hide = true)]
-    canary: Option<String>,
+    /// Put it into the store and change nothing: experiments and the admin API find it there by its name.
+    #[arg(long, requires = "bundle", conflicts_with = "canary")]
+    keep: bool,
+    /// Give it a share of the traffic first, for example 5%; more while every guard holds, none any more when one fails.
+    #[arg(long, value_name = "SHARE", requires = "bundle", value_parser = share)]
+    canary: Option<f64>,
+    /// The route of the canary [default: every route that learns].
+    #[arg(long, value_name = "ROUTE", requires = "canary")]
+    route: Option<String>,
+    /// What must hold, for example quality_drop=0.02; also error_rate_rise, cost_rise and latency_p95_rise. May be given several times
+    /// [default: all four].
+    #[arg(long = "guard", value_name = "NAME=LIMIT", requires = "canary", value_parser = guard)]
+    guards: Vec<(CanaryGuard, f64)>,
     /// The store's file [default: the one of the configuration].
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     store: Option<PathBuf>,
@@ -40,12 +55,16 @@ pub(super) struct PromoteArgs {
     json: bool,
 }
 
+fn share(text: &str) -> Result<f64, String> {
+    share_of(text).ok_or_else(|| "must be like 5% or 0.05".to_owned())
+}
+
+fn guard(text: &str) -> Result<(CanaryGuard, f64), String> {
+    let (name, limit) = text.split_once('=').ok_or("must be NAME=LIMIT, for example quality_drop=0.02")?;
+    Ok((name.parse()?, limit.parse().map_err(|_| format!("{limit:?} is not a number"))?))
+}
+
 pub(super) fn run(args: &PromoteArgs) -> anyhow::Result<ExitCode> {
-    if args.canary.is_some() {
-        bail!(
-            "--canary: this version promotes a bundle for all of the traffic or not at all; look at `pointsman evaluate` first"
-        );
-    }
     let path = match (&args.store, &args.config) {
         (Some(path), _) => path.clone(),
         (None, Some(file)) => config::load_store(file)?.path,
@@ -63,60 +82,79 @@ pub(super) fn run(args: &PromoteArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn act(args: &PromoteArgs, store: &Store) -> anyhow::Result<()> {
-    let policy = match &args.bundle {
-        Some(folder) => Some(fitting(&Bundle::load(folder)?, store)?),
-        None if args.rollback => Some(before(store)?),
-        None => None,
+    let bundle =
+        args.bundle.as_deref().map(|folder| anyhow::Ok((Bundle::load(folder)?, Featurizer::built_in()?)));
+    let policy = match bundle.transpose()? {
+        Some((bundle, featurizer)) => admitted(&bundle, store, &featurizer)?,
+        None if args.rollback => return roll_back(args, store),
+        None => return list(args, store),
     };
-    let Some(policy) = policy else { return list(args, store) };
-    let version = policy.version.clone();
-    let cut = policy.cut;
-    let seq = store.promote(policy)?;
-    if args.json {
-        return output::json(&json!({"policy": version, "event": seq, "cut": cut}));
+    let (version, cut) = (policy.version.clone(), policy.cut);
+    if args.keep {
+        store.keep_policy(policy)?;
+        return said(args, json!({"policy": version, "cut": cut}), format!("{version} is in the store"));
     }
-    output::line(format!(
-        "{version} takes over at event {seq}: its state, and what the log says after event {cut}; a running service follows within a second"
-    ));
+    if let Some(share) = args.canary {
+        return canary(args, store, policy, share);
+    }
+    let seq = store.promote(policy)?;
+    took_over(args, &version, seq, cut)
+}
+
+fn said(args: &PromoteArgs, json: serde_json::Value, text: String) -> anyhow::Result<()> {
+    if args.json {
+        return output::json(&json);
+    }
+    output::line(text);
     Ok(())
 }
 
-/// A bundle of this log or of recorded outcomes, with the features of this version.
-fn fitting(bundle: &Bundle, store: &Store) -> anyhow::Result<NewPolicy> {
-    let featurizer = Featurizer::built_in()?;
-    ensure!(
-        *bundle.state.schema() == *featurizer.schema() && bundle.state.dim() == featurizer.dim(),
-        "the bundle has features of schema {}, this version makes {}: train it anew",
-        bundle.state.schema(),
-        featurizer.schema()
+fn took_over(args: &PromoteArgs, version: &PolicyVersion, seq: Seq, cut: Seq) -> anyhow::Result<()> {
+    let text = format!(
+        "{version} takes over at event {seq}: its state, and what the log says after event {cut}; a running service follows within a second"
     );
-    let cut = match &bundle.manifest.origin {
-        Origin::Data { .. } => Seq(0),
-        Origin::Traces { cut, cut_sha256, .. } => {
-            ensure!(
-                store.fingerprint(*cut)?.as_ref() == Some(cut_sha256),
-                "the bundle was trained on another log (event {cut} differs here): promote it in the store that it was trained on"
-            );
-            *cut
-        }
-    };
-    Ok(NewPolicy {
-        version: bundle.version(),
-        cut,
-        manifest: serde_json::to_string(&bundle.manifest)?,
-        state: bundle.bytes.clone(),
-    })
+    said(args, json!({"policy": version, "event": seq, "cut": cut}), text)
 }
 
-/// What was in place before what is in place.
-fn before(store: &Store) -> anyhow::Result<NewPolicy> {
-    let promotions = store.promotions()?;
-    let current = promotions.first().context("nothing was promoted yet")?;
-    let earlier: Option<&PolicyVersion> =
-        promotions.iter().map(|p| &p.version).find(|version| **version != current.version);
-    let version =
-        earlier.with_context(|| format!("no other bundle was promoted before {}", current.version))?;
-    store.policy(version)?.with_context(|| format!("the store has lost {version}"))
+/// The experiment has the bundle's name.
+fn canary(args: &PromoteArgs, store: &Store, policy: NewPolicy, share: f64) -> anyhow::Result<()> {
+    let guards = match args.guards.is_empty() {
+        true => CanaryGuards::from(CanaryGuard::ALL),
+        false => args.guards.iter().copied().collect(),
+    };
+    let experiment = Experiment {
+        name: ExperimentName::new(policy.version.as_str()),
+        route: args.route.as_deref().map(RouteName::from),
+        policy: policy.version.clone(),
+        share,
+        guards,
+    };
+    let experiment = experiment.checked()?;
+    let name = experiment.name.clone();
+    let seq = store.start_experiment(Some(policy), experiment)??;
+    let text = format!(
+        "{name} gets {:.1} % of the traffic from event {seq} on, more while every guard holds; GET /admin/policies shows what they say, \
+         --rollback takes it back",
+        100.0 * share
+    );
+    said(args, json!({"experiment": name, "event": seq, "share": share}), text)
+}
+
+/// Takes a running challenger back; without one, what was in place before takes over.
+fn roll_back(args: &PromoteArgs, store: &Store) -> anyhow::Result<()> {
+    if let Some(running) = stage(&store.admin_events(*store.committed().borrow())?) {
+        let ended =
+            store.end_experiment(running.since, ExperimentEnd::RolledBack, "by an operator".to_owned())?;
+        let name = running.experiment.name;
+        let seq = ended.with_context(|| format!("the experiment {name} has just changed: look at --list"))?;
+        let text =
+            format!("the experiment {name} is over at event {seq}: the champion has all of the traffic");
+        return said(args, json!({"experiment": name, "event": seq}), text);
+    }
+    let policy = before(store)?;
+    let (version, cut) = (policy.version.clone(), policy.cut);
+    let seq = store.promote(policy)?;
+    took_over(args, &version, seq, cut)
 }
 
 fn list(args: &PromoteArgs, store: &Store) -> anyhow::Result<()> {
@@ -124,6 +162,13 @@ fn list(args: &PromoteArgs, store: &Store) -> anyhow::Result<()> {
     if args.json {
         let line = |p: &crate::store::Promotion| json!({"policy": p.version, "event": p.seq, "at_ms": p.at, "cut": p.cut});
         return output::json(&promotions.iter().map(line).collect::<Vec<_>>());
+    }
+    if let Some(running) = stage(&store.admin_events(*store.committed().borrow())?) {
+        let (name, share) = (running.experiment.name, 100.0 * running.share);
+        output::line(format!(
+            "the experiment {name} runs on {share:.1} % of the traffic since event {}",
+            running.since
+        ));
     }
     if promotions.is_empty() {
         output::line("nothing was promoted: the policy is what the log taught");

@@ -34,8 +34,9 @@ use read::{Place, Section, Source};
 pub use catalog::{BuiltInCatalog, CatalogModel};
 pub use faults::{ConfigFaults, Fault};
 pub use settings::{
-    DEFAULT_STORE_FILE, EmbedderKind, EmbedderSettings, EmbedderWeights, LearningSettings, PriceSource,
-    PriorSource, ProviderFormat, ProviderSettings, ServerSettings, Settings, StorePrompts, StoreSettings,
+    DEFAULT_STORE_FILE, EmbedderKind, EmbedderSettings, EmbedderWeights, ExperimentSettings,
+    LearningSettings, PriceSource, PriorSource, ProviderFormat, ProviderSettings, ServerSettings, Settings,
+    StorePrompts, StoreSettings,
 };
 pub use starter::{Found, LocalModel, LocalServer};
 pub use vendors::{VENDORS, Vendor, vendor};

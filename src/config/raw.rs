@@ -1,6 +1,9 @@
 //! The file as written: every key that there is, with its line, not yet checked against the others.
 
 mod calls;
+mod experiments;
+
+pub(super) use experiments::RawExperiment;
 
 use super::read::{At, Place, Section};
 use crate::domain::BudgetLimits;
@@ -22,11 +25,11 @@ pub(super) struct RawConfig {
     pub(super) models: Vec<RawModel>,
     pub(super) routes: Vec<RawRoute>,
     pub(super) budgets: Vec<(String, RawBudget)>,
+    pub(super) experiments: Vec<RawExperiment>,
 }
 
 impl RawConfig {
     pub(super) fn read(root: &mut Section<'_>) -> Self {
-        root.unsupported("experiments", "remove the section; use a route's `strategy` meanwhile");
         let raw = Self {
             schema_version: root.whole("schema_version", 0, u64::MAX),
             server: RawServer::read(root.section("server")),
@@ -42,6 +45,7 @@ impl RawConfig {
                 .into_iter()
                 .map(|(n, s)| (n, RawBudget::read(s)))
                 .collect(),
+            experiments: root.named_sections("experiments").into_iter().map(RawExperiment::read).collect(),
         };
         root.finish();
         raw

@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::dispatch::{Conduct, UpstreamLimits};
-use crate::domain::{ArmId, Catalog, ProviderId};
+use crate::domain::{ArmId, Catalog, Experiment, ProviderId};
 use crate::policy::GuardSettings;
 use crate::routing::Route;
 use crate::service::BudgetPlan;
@@ -28,6 +28,8 @@ pub struct Settings {
     pub learning: LearningSettings,
     /// The sampled judge; its model is in `catalog` and on no route.
     pub judge: Option<JudgeSettings>,
+    /// A challenger that is to get a share of the traffic.
+    pub experiment: Option<ExperimentSettings>,
     /// Upstream accounts and servers, sorted by id, at least one.
     pub providers: Vec<ProviderSettings>,
     /// All arms; each one's provider is in `providers`.
@@ -69,6 +71,15 @@ impl Default for ServerSettings {
             shutdown_grace: Duration::from_secs(30),
         }
     }
+}
+
+/// `[experiments.NAME]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExperimentSettings {
+    /// Its terms.
+    pub experiment: Experiment,
+    /// Where the challenger's bundle is looked for when the store does not have it yet.
+    pub folder: PathBuf,
 }
 
 /// How much of a prompt the log keeps.

@@ -1,5 +1,6 @@
 //! What a file with faults is told, and what a file without any becomes.
 
+mod experiments;
 mod joining;
 
 use std::collections::HashMap;
@@ -332,7 +333,6 @@ fn each_fault_in_a_routes_models_is_named() {
 
 #[test]
 fn what_comes_later_is_refused_by_name() {
-    one_fault(&with("[experiments.x]\nroute = \"auto\"\n"), "7 experiments", "not supported in this version");
     one_fault(&with("[store]\nurl = \"postgres://h/db\"\n"), "8 store.url", "not supported in this version");
     one_fault(&with("[embedder]\nkind = \"static\"\n"), "8 embedder.kind", "not supported in this version");
     one_fault(&with("[embedder]\nkind = \"studnet\"\n"), "8 embedder.kind", "did you mean `student`?");

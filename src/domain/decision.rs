@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ArmId, Bound, BudgetRecord, Capability, Constraints, Context, DecisionId, Encoding, KeyId, Pin,
-    PolicyVersion, Preference, Price, RouteName, UnixMs,
+    PolicyVersion, Preference, Price, RouteName, Trial, UnixMs,
 };
 
 /// Why an arm was not eligible.
@@ -336,6 +336,9 @@ pub struct Decision {
     /// What the budgets had to do with it; `None`: none applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetRecord>,
+    /// On which side of a running experiment it was; `None`: of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Trial>,
 }
 
 impl Decision {
@@ -369,6 +372,7 @@ impl Decision {
             decision_only: false,
             price: None,
             budget: None,
+            trial: None,
         }
     }
 

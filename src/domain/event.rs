@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArmId, ArmPrior, Completed, Decision, Feedback, KeyId, PolicyVersion, RouteName, Seq, UnixMs};
+use super::{
+    ArmId, ArmPrior, Completed, Decision, Experiment, ExperimentEnd, ExperimentName, Feedback, KeyId,
+    PolicyVersion, RouteName, Seq, UnixMs,
+};
 
 /// Something an operator did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -17,6 +20,29 @@ pub enum AdminEvent {
     PolicyPromoted {
         /// Which.
         policy: PolicyVersion,
+    },
+    /// A challenger gets a share of the traffic.
+    ExperimentStarted {
+        /// On which terms.
+        experiment: Experiment,
+    },
+    /// It has held: it gets more.
+    ExperimentRamped {
+        /// Which.
+        name: ExperimentName,
+        /// Its share before,
+        from: f64,
+        /// and from here on.
+        to: f64,
+    },
+    /// It is over.
+    ExperimentEnded {
+        /// Which.
+        name: ExperimentName,
+        /// How.
+        end: ExperimentEnd,
+        /// Why, in words for the operator.
+        why: String,
     },
     /// A client key was revoked.
     KeyRevoked {

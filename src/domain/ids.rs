@@ -73,6 +73,10 @@ text_id!(
     KeyId
 );
 text_id!(
+    /// What an operator calls an experiment.
+    ExperimentName
+);
+text_id!(
     /// Which policy took a decision: a strategy's name, or `learned@SEQ` for a snapshot of the learner.
     PolicyVersion
 );

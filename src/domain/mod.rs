@@ -7,6 +7,7 @@ mod budget;
 mod context;
 mod decision;
 mod event;
+mod experiment;
 mod feedback;
 mod ids;
 mod outcome;
@@ -24,11 +25,16 @@ pub use decision::{
     Exclusion, LatencyEstimate, Reason, Strategy,
 };
 pub use event::{AdminEvent, Event, EventBody};
+pub use experiment::{
+    CanaryGuard, CanaryGuards, Experiment, ExperimentEnd, ExperimentError, Stage, Trial, share_of,
+};
 pub use feedback::{
     Episode, Feedback, FeedbackError, FeedbackRef, Instrument, Judged, Overlap, Replaced, Source, Verdict,
     Versus,
 };
-pub use ids::{ArmId, DecisionId, FeedbackId, IdError, KeyId, PolicyVersion, ProviderId, RouteName, Seq};
+pub use ids::{
+    ArmId, DecisionId, ExperimentName, FeedbackId, IdError, KeyId, PolicyVersion, ProviderId, RouteName, Seq,
+};
 pub use outcome::{AnswerKind, Attempt, AttemptEnd, Completed, CompletionEnd, Usage};
 pub use preference::{Bound, Constraints, Preference, PreferenceError, Weights};
 pub use prior::{ArmPrior, RatedSums};

@@ -73,7 +73,7 @@ impl HttpError {
         self
     }
 
-    fn invalid_request(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+    pub(super) fn invalid_request(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
         Self::new(status, "invalid_request_error", code, message)
     }
 
@@ -116,6 +116,13 @@ impl HttpError {
         let found: String = found.chars().take(80).collect();
         let message = format!("the content type must be application/json, got {found:?}");
         Self::invalid_request(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_request", message)
+    }
+
+    pub(super) fn no_store(cause: &dyn std::fmt::Display, message: String) -> Self {
+        tracing::error!(%cause, "the store is not available");
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        let error = Self::new(unavailable, "server_error", "store_unavailable", message);
+        error.with_retry_after(Some(RETRY_AFTER_MS))
     }
 
     /// The error object alone, for one item of several and for streams.
@@ -191,12 +198,7 @@ impl From<ServiceError> for HttpError {
                 Self::invalid_request(StatusCode::GONE, "feedback_closed", error.to_string())
             }
             ServiceError::EncoderBusy => Self::overloaded_because(&error.to_string()),
-            ServiceError::Store(ref cause) => {
-                tracing::error!(%cause, "the store is not available");
-                let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-                let error = Self::new(unavailable, "server_error", "store_unavailable", error.to_string());
-                error.with_retry_after(Some(RETRY_AFTER_MS))
-            }
+            ServiceError::Store(ref cause) => Self::no_store(cause, error.to_string()),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 mod admin;
 
-pub(super) use admin::{ReportingView, StatsView};
+pub(super) use admin::{ExperimentBody, Ordered, PoliciesView, PromotionBody, ReportingView, StatsView};
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -293,6 +293,8 @@ impl Modify for KeyScheme {
         super::chat::create, super::route::create, super::decisions::get, super::feedback::create, super::models::list,
         super::models::get, super::embeddings::create, super::admin::stats::get,
         super::admin::drift::get, super::admin::judge::get,
+        super::admin::policies::get, super::admin::policies::promote, super::admin::policies::roll_back,
+        super::admin::policies::start, super::admin::policies::end,
     ),
     modifiers(&KeyScheme),
     security((), ("key" = [])),

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::watch;
 
+use super::canary::{Canary, Challenger};
 use super::checkpoint::restore;
 use super::fold::{SCAN, Step, panic_text, step};
 use super::{Joiner, LearnerSource, LearningError};
@@ -59,6 +60,7 @@ pub struct LearningStatus {
 
 struct Shared {
     policy: ArcSwap<Arc<dyn Policy>>,
+    challenger: ArcSwapOption<Challenger>,
     status: watch::Sender<LearningStatus>,
 }
 
@@ -79,6 +81,11 @@ impl LearningHandle {
     /// The published policy.
     pub fn policy(&self) -> Arc<dyn Policy> {
         Arc::clone(&self.shared.policy.load())
+    }
+
+    /// The challenger of the running experiment.
+    pub fn challenger(&self) -> Option<Arc<Challenger>> {
+        self.shared.challenger.load_full()
     }
 
     /// The last event in the state.
@@ -117,6 +124,7 @@ pub struct Actor {
     store: Store,
     options: LearningOptions,
     learner: Box<dyn Learner>,
+    canary: Option<Canary>,
     joiner: Joiner,
     shared: Arc<Shared>,
     status: LearningStatus,
@@ -140,15 +148,18 @@ impl Actor {
         options: LearningOptions,
     ) -> Result<LearningHandle, LearningError> {
         let (learner, seq) = restore(store, source)?;
+        let canary = Canary::restore(store, learner.as_ref(), seq)?;
         let status = LearningStatus { applied: seq, published: seq, checkpoint: seq, ..Default::default() };
         let shared = Arc::new(Shared {
             policy: ArcSwap::from_pointee(learner.freeze(version(seq))),
+            challenger: ArcSwapOption::from_pointee(canary.as_ref().map(|canary| canary.publish(seq))),
             status: watch::Sender::new(status.clone()),
         });
         let mut actor = Self {
             store: store.clone(),
             options,
             learner,
+            canary,
             joiner: Joiner::default(),
             shared: shared.clone(),
             status,
@@ -179,6 +190,7 @@ impl Actor {
             let pause = self.catch_up(end).inspect_err(|error| {
                 tracing::warn!(%error, "the learner cannot read the log; it tries again");
             });
+            let pause = pause.and_then(|()| self.act());
             let wait = match pause {
                 Err(_) => Some(PAUSE_AFTER_FAULT),
                 Ok(()) => self.unpublished_since.map(|since| self.due_in(since)),
@@ -209,6 +221,9 @@ impl Actor {
                 break;
             }
             for row in rows {
+                // The challenger first: when the log cannot be read, nobody has the row yet.
+                let champion = self.learner.as_ref();
+                Canary::follow(&mut self.canary, &row, &mut self.joiner, &self.store, champion)?;
                 match step(&mut self.joiner, &row, &self.store, self.learner.as_mut())? {
                     Step::Used => {}
                     Step::SetAside(why) => self.set_aside(row.seq, why),
@@ -222,6 +237,16 @@ impl Actor {
             self.show();
         }
         Ok(())
+    }
+
+    /// Lets the experiment go on, or ends it.
+    fn act(&self) -> Result<(), StoreError> {
+        let Some(canary) = self.canary.as_ref().filter(|_| self.status.unwell.is_none()) else {
+            return Ok(());
+        };
+        canary.act(&self.store).inspect_err(|error| {
+            tracing::warn!(%error, "what becomes of the experiment is not in the log yet; it is tried again");
+        })
     }
 
     fn advance(&mut self, seq: Seq) {
@@ -268,6 +293,9 @@ impl Actor {
             Ok(policy) => {
                 self.tell_alarms(&*policy);
                 self.shared.policy.store(Arc::new(policy));
+                self.shared
+                    .challenger
+                    .store(self.canary.as_ref().map(|canary| Arc::new(canary.publish(seq))));
                 self.status.published = seq;
                 self.show();
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::domain::{
     AdminEvent, ArmId, Completed, CompletionEnd, Context, Decision, DecisionId, Event, EventBody, Feedback,
-    PolicyVersion, Price, Replaced, Seq, Source, Versus,
+    PolicyVersion, Price, Replaced, Seq, Source, Trial, Versus,
 };
 use crate::policy::{Bill, Contender, LearnError, Observation, Provenance};
 use crate::store::{ScannedRow, Store, StoreError};
@@ -51,6 +51,7 @@ struct Joined {
     input_tokens: u32,
     arm: ArmId,
     price: Option<Price>,
+    trial: Option<Trial>,
 }
 
 impl From<&Decision> for Joined {
@@ -60,6 +61,7 @@ impl From<&Decision> for Joined {
             input_tokens: decision.input_tokens,
             arm: decision.arm.clone(),
             price: decision.price,
+            trial: decision.trial.clone(),
         }
     }
 }
@@ -115,6 +117,19 @@ impl Joiner {
         Ok(tell(event, &joined, sink).map_err(Unusable::from))
     }
 
+    /// On which side of an experiment the decision was.
+    ///
+    /// # Errors
+    /// When the log cannot be read for an older decision.
+    pub(super) fn trial(
+        &mut self,
+        id: DecisionId,
+        before: Seq,
+        store: &Store,
+    ) -> Result<Option<Trial>, StoreError> {
+        Ok(self.find(id, before, store)?.and_then(|joined| joined.trial.clone()))
+    }
+
     fn find(
         &mut self,
         id: DecisionId,
@@ -163,7 +178,10 @@ fn tell_admin(event: &AdminEvent, sink: &mut Sink<'_>) -> Result<(), LearnError>
         AdminEvent::KeyCreated { .. }
         | AdminEvent::KeyRevoked { .. }
         | AdminEvent::RetireSuggested { .. }
-        | AdminEvent::PolicyPromoted { .. } => Ok(()),
+        | AdminEvent::PolicyPromoted { .. }
+        | AdminEvent::ExperimentStarted { .. }
+        | AdminEvent::ExperimentRamped { .. }
+        | AdminEvent::ExperimentEnded { .. } => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@
 //! This module does not know which learner it drives ([`crate::policy::Learner`]), what requests look like, or SQL.
 
 mod actor;
+mod canary;
 mod checkpoint;
 mod fold;
 mod joiner;
@@ -20,6 +21,7 @@ mod joiner;
 mod tests;
 
 pub use actor::{Actor, LearningHandle, LearningOptions, LearningStatus};
+pub use canary::Challenger;
 pub use checkpoint::{LearnerSource, Restore};
 pub use fold::{Folded, fold};
 pub use joiner::{Joiner, Unusable};

@@ -3,6 +3,7 @@
 //! Invariant: what is tuned here is tuned on fold 1 and trained on folds 2 to 4; no prompt's text leaves this module for a file.
 //! Nothing on the path of a request imports it.
 
+pub mod admission;
 pub mod bundle;
 pub mod dataset;
 mod error;
@@ -22,6 +23,8 @@ pub mod traces;
 pub mod train;
 pub mod vectors;
 
+#[cfg(test)]
+mod canary_tests;
 #[cfg(test)]
 mod promotion_tests;
 

@@ -296,7 +296,8 @@ impl Collector {
 fn leaves_a_choice(decision: &Decision) -> bool {
     let p = decision.distribution.p();
     let open = p.iter().all(|p| *p < 1.0 - 1e-9);
-    let drawn = matches!(decision.reason, Reason::Greedy | Reason::Explore) && decision.propensity > 0.0;
+    let drawn = matches!(decision.reason, Reason::Greedy | Reason::Explore | Reason::Canary)
+        && decision.propensity > 0.0;
     let lone = p.len() == 1 && decision.strategy == Strategy::Learned;
     drawn && (open || lone)
 }

@@ -13,6 +13,7 @@ pub mod diagnostics;
 mod estimators;
 pub mod regression;
 pub mod sequence;
+pub mod split;
 
 pub use bootstrap::percentile;
 pub use diagnostics::{Diagnostics, Limits, NoVerdict};

@@ -348,6 +348,14 @@ pub trait Learner: Send {
         Err("this learner takes no bundle".to_owned())
     }
 
+    /// Another learner that goes on from a bundle's state, under this one's settings of trust; this one stays as it is.
+    ///
+    /// # Errors
+    /// Why there cannot be one.
+    fn successor(&self, _state: &[u8]) -> Result<Box<dyn Learner>, String> {
+        Err("this learner takes no bundle".to_owned())
+    }
+
     /// The whole state; equal states give equal bytes.
     fn to_bytes(&self) -> Vec<u8>;
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Eligible;
 use crate::domain::{
     Allowance, Arm, ArmDistribution, ArmEstimate, ArmId, Constraints, Context, Decision, DecisionId,
-    Encoding, KeyId, Pin, PolicyVersion, Preference, Prompt, Reason, RouteName, Strategy, UnixMs,
+    Encoding, KeyId, Pin, PolicyVersion, Preference, Prompt, Reason, RouteName, Strategy, Trial, UnixMs,
 };
 use crate::policy::utility::within_bounds;
 use crate::policy::{Ask, Cached, Exploration, Policy, PolicyError, Proposal, explore};
@@ -61,6 +61,8 @@ pub struct Circumstances {
     pub tags: BTreeMap<String, String>,
     /// Whether nobody will be called.
     pub decision_only: bool,
+    /// On which side of an experiment it is; the challenger's side is chosen for by the challenger.
+    pub trial: Option<Trial>,
 }
 
 /// Chooses among the eligible arms. A conversation stays on its model within a tool loop whatever is better, and else unless
@@ -94,7 +96,7 @@ pub fn decide(candidates: &Candidates<'_>, prompt: &Prompt, given: Circumstances
             });
             let choice = match stays {
                 Some(pin) => Choice::certain(pin.arm.clone(), Reason::Pinned, None),
-                None => drawn(candidates, proposal, given.id),
+                None => drawn(candidates, proposal, &given),
             };
             let mut decision = record(choice, candidates, prompt, given);
             (decision.estimates, decision.relaxed) = (estimates, relaxed);
@@ -120,14 +122,19 @@ fn is_good_enough(pin: &Pin, estimates: &[ArmEstimate], best: &ArmId, bounds: &C
     within && best - own <= pin.margin
 }
 
-fn drawn(candidates: &Candidates<'_>, proposal: Proposal, id: DecisionId) -> Choice {
-    let drawn = explore::draw(&proposal.distribution, explore::uniform(id, DRAW_SALT));
+fn drawn(candidates: &Candidates<'_>, proposal: Proposal, given: &Circumstances) -> Choice {
+    let drawn = explore::draw(&proposal.distribution, explore::uniform(given.id, DRAW_SALT));
+    let is_trial = given.trial.as_ref().is_some_and(|trial| trial.challenger);
     let explored = candidates.policy.strategy() == Strategy::Learned && drawn.arm != proposal.greedy;
     Choice {
         arm: drawn.arm,
         propensity: drawn.propensity,
         distribution: proposal.distribution,
-        reason: if explored { Reason::Explore } else { Reason::Greedy },
+        reason: match explored {
+            _ if is_trial => Reason::Canary,
+            true => Reason::Explore,
+            false => Reason::Greedy,
+        },
         fault: None,
     }
 }
@@ -206,5 +213,6 @@ fn complete(
         decision_only: given.decision_only,
         price: None,
         budget: None,
+        trial: given.trial,
     }
 }

@@ -140,6 +140,11 @@ fn summary(decision: &Decision) -> String {
             format!("{arm} served as the default, because the policy had no answer: {fault}.")
         }
         Reason::Pinned => format!("{arm} goes on with the conversation. {}{expectation}", staying(decision)),
+        Reason::Canary => format!(
+            "{arm} was drawn with probability {:.4} by the challenger of the experiment {}.{expectation}",
+            decision.propensity,
+            decision.trial.as_ref().map_or("unknown", |trial| trial.experiment.as_str()),
+        ),
         Reason::Explore => format!(
             "{arm} was drawn with probability {:.4} to learn about it; {} ranked higher.{expectation}",
             decision.propensity,

@@ -231,7 +231,13 @@ impl Service {
                 known: String::new(),
             });
         };
-        let policy = live.chooser.policy(self.learning.policy());
+        let policy = match self.trial(live, &given) {
+            Some((trial, policy)) => {
+                given.trial = Some(trial);
+                policy
+            }
+            None => live.chooser.policy(self.learning.policy()),
+        };
         given.kept_prompt = self.keep_prompts.of(&prompt.ask);
         if policy.wants_context() {
             (given.context, given.encoding) = self.reader.context(prompt).await;
@@ -303,5 +309,6 @@ fn circumstances(
         user: wishes.user.clone(),
         tags: wishes.tags.clone(),
         decision_only: decision_only == DecisionOnly::Yes,
+        trial: None,
     }
 }

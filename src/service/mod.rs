@@ -5,6 +5,7 @@
 //! policy is an `Arc` taken once.
 
 mod account;
+mod canary;
 mod choose;
 mod clock;
 mod complete;
@@ -17,6 +18,7 @@ mod inspect;
 mod judge;
 mod order;
 mod pay;
+mod policies;
 mod reading;
 mod retire;
 mod sessions;
@@ -42,6 +44,7 @@ pub use fleet::{Chooser, Destination, Fleet, FleetError, LiveRoute, SimpleChoose
 pub use implicit::Implicit;
 pub use inspect::{DecisionView, Readiness, Reporting, reference, view};
 pub use judge::{Judge, JudgeSettings, JudgeView, start as start_judge};
+pub use policies::{PoliciesView, PolicyChangeError, before};
 pub use reading::{Reader, Reading};
 pub use retire::Watch;
 pub use sessions::Sessions;

@@ -18,6 +18,7 @@
 
 mod checkpoints;
 mod error;
+mod experiments;
 mod feedback;
 mod handle;
 mod history;
@@ -34,10 +35,11 @@ pub(crate) mod tests;
 
 pub use checkpoints::SavedCheckpoint;
 pub use error::{FeedbackRejected, StoreError};
+pub use experiments::{NotStarted, stage};
 pub use feedback::{NewComparison, NewEpisode, NewFeedback, Receipt, ReceiptKind, Report};
 pub use handle::{Store, StoreOptions};
 pub use keys::{KeyRow, KeyTable, NewKey, Scope};
 pub use open::sqlite_version_number;
-pub use policies::{NewPolicy, Promotion};
+pub use policies::{KeptPolicy, NewPolicy, Promotion};
 pub use readers::Record;
 pub use rows::ScannedRow;

@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::log::Log;
 use super::rows::{from_sql_int, sql_int};
 use super::{Store, StoreError};
 use crate::domain::{AdminEvent, EventBody, PolicyVersion, Seq, UnixMs};
@@ -17,6 +18,19 @@ pub struct NewPolicy {
     pub manifest: String,
     /// Its state.
     pub state: Vec<u8>,
+}
+
+/// A bundle that is kept, without its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptPolicy {
+    /// Its name.
+    pub version: PolicyVersion,
+    /// The last event of this log in its state; 0: it has seen none.
+    pub cut: Seq,
+    /// Its manifest, JSON.
+    pub manifest: String,
+    /// Length of its state.
+    pub state_bytes: u64,
 }
 
 /// A promotion as it stands in the log.
@@ -40,23 +54,38 @@ impl Store {
     /// When it is not on disk.
     pub fn promote(&self, policy: NewPolicy) -> Result<Seq, StoreError> {
         self.perform_blocking(move |log| {
-            let fault = StoreError::sqlite("keeping a policy");
-            let (name, now) = (policy.version.as_str().to_owned(), log.now().0);
-            log.tx()
+            keep(log, &policy)?;
+            take_over(log, &policy.version)
+        })
+    }
+
+    /// Keeps a bundle and changes nothing else. Blocks as above.
+    ///
+    /// # Errors
+    /// When it is not on disk.
+    pub fn keep_policy(&self, policy: NewPolicy) -> Result<(), StoreError> {
+        self.perform_blocking(move |log| keep(log, &policy))
+    }
+
+    /// All bundles that are kept, by name.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn policies(&self) -> Result<Vec<KeptPolicy>, StoreError> {
+        self.readers().with(|connection| {
+            connection
                 .prepare_cached(
-                    "INSERT OR IGNORE INTO policies (version, cut, manifest, state) VALUES (?1, ?2, ?3, ?4)",
-                )
-                .and_then(|mut insert| {
-                    insert.execute(params![name, sql_int(policy.cut.0), policy.manifest, policy.state])
-                })
-                .map_err(&fault)?;
-            let promoted = AdminEvent::PolicyPromoted { policy: policy.version.clone() };
-            let seq = log.append(&mut EventBody::Admin(promoted))?;
-            log.tx()
-                .prepare_cached("INSERT INTO promotions (seq, version, at_ms) VALUES (?1, ?2, ?3)")
-                .and_then(|mut insert| insert.execute(params![sql_int(seq.0), name, now]))
-                .map(|_| seq)
-                .map_err(&fault)
+                    "SELECT version, cut, manifest, length(state) FROM policies ORDER BY version",
+                )?
+                .query_map([], |row| {
+                    Ok(KeptPolicy {
+                        version: PolicyVersion::new(row.get::<_, String>(0)?),
+                        cut: Seq(from_sql_int(row.get(1)?)),
+                        manifest: row.get(2)?,
+                        state_bytes: from_sql_int(row.get(3)?),
+                    })
+                })?
+                .collect()
         })
     }
 
@@ -102,4 +131,35 @@ impl Store {
                 .collect()
         })
     }
+}
+
+/// A bundle that is known by its name stays as it is.
+pub(super) fn keep(log: &Log<'_>, policy: &NewPolicy) -> Result<(), StoreError> {
+    let NewPolicy { version, cut, manifest, state } = policy;
+    log.tx()
+        .prepare_cached(
+            "INSERT OR IGNORE INTO policies (version, cut, manifest, state) VALUES (?1, ?2, ?3, ?4)",
+        )
+        .and_then(|mut insert| insert.execute(params![version.as_str(), sql_int(cut.0), manifest, state]))
+        .map(drop)
+        .map_err(StoreError::sqlite("keeping a policy"))
+}
+
+pub(super) fn is_kept(log: &Log<'_>, version: &PolicyVersion) -> Result<bool, StoreError> {
+    log.tx()
+        .prepare_cached("SELECT 1 FROM policies WHERE version = ?1")
+        .and_then(|mut select| select.exists([version.as_str()]))
+        .map_err(StoreError::sqlite("finding a policy"))
+}
+
+/// Logs that a kept bundle takes over.
+pub(super) fn take_over(log: &mut Log<'_>, version: &PolicyVersion) -> Result<Seq, StoreError> {
+    let now = log.now().0;
+    let promoted = AdminEvent::PolicyPromoted { policy: version.clone() };
+    let seq = log.append(&mut EventBody::Admin(promoted))?;
+    log.tx()
+        .prepare_cached("INSERT INTO promotions (seq, version, at_ms) VALUES (?1, ?2, ?3)")
+        .and_then(|mut insert| insert.execute(params![sql_int(seq.0), version.as_str(), now]))
+        .map(|_| seq)
+        .map_err(StoreError::sqlite("keeping a promotion"))
 }

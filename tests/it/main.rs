@@ -9,6 +9,7 @@
 
 mod auth;
 mod budgets;
+mod canary;
 mod chat;
 mod crash;
 mod decisions;

@@ -57,6 +57,7 @@ fn settings(spec: RouterSpec) -> Settings {
     };
     let provider = spec.arms.first().map_or_else(|| ProviderId::from("simulation"), |a| a.provider.clone());
     Settings {
+        experiment: None,
         server: ServerSettings {
             listen: spec.listen,
             shutdown_grace: Duration::from_secs(2),

@@ -6,6 +6,7 @@
 mod arms;
 mod budgets;
 mod calls;
+mod experiments;
 mod joining;
 mod judge;
 mod providers;
@@ -44,6 +45,7 @@ impl Check<'_> {
         let priors = self.priors(&raw.models, &arms);
         let draining = self.draining(&raw.models, &routes);
         let judge = raw.judge.as_ref().and_then(|raw| self.judge(raw, &mut arms, &routes));
+        let experiment = self.experiment(&raw.experiments, &routes);
         let (catalog, prices_from) = arms.into_catalog();
         let comparable_usd = self.comparable_usd(&raw.models, &catalog);
         Settings {
@@ -52,6 +54,7 @@ impl Check<'_> {
             embedder: self.embedder(&raw.embedder),
             learning: self.learning(&raw.learning),
             judge,
+            experiment,
             providers: providers.into_settings(),
             catalog,
             prices_from,

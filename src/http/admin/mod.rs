@@ -1,12 +1,13 @@
 //! What operators call: everything under `/admin`. The scope `admin` is needed (see `auth`); without any key, loopback is enough, as in
-//! the rest of the API. Nothing here reads the disk while it answers.
+//! the rest of the API. Requests are never held up by it.
 
 pub(super) mod drift;
 pub(super) mod judge;
+pub(super) mod policies;
 pub(super) mod stats;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::Api;
 
@@ -16,4 +17,9 @@ pub(super) fn router() -> Router<Api> {
         .route("/admin/stats", get(stats::get))
         .route("/admin/drift", get(drift::get))
         .route("/admin/judge", get(judge::get))
+        .route("/admin/policies", get(policies::get))
+        .route("/admin/policies/promote", post(policies::promote))
+        .route("/admin/policies/rollback", post(policies::roll_back))
+        .route("/admin/experiments", get(policies::get).post(policies::start))
+        .route("/admin/experiments/{name}/{order}", post(policies::end))
 }

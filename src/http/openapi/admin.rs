@@ -87,3 +87,86 @@ struct KeyStatus {
     /// For each model: `arm`, `trust`, `why` (`too_few_reports`, `agrees`, `undisputed`, `disagrees`), `off`, `error`.
     arms: Vec<serde_json::Map<String, serde_json::Value>>,
 }
+
+/// What serves and what is being tried.
+#[derive(ToSchema)]
+#[schema(as = Policies)]
+pub(in crate::http) struct PoliciesView {
+    /// The published policy.
+    serving: String,
+    /// The bundle that was promoted last; null: the policy is what the log taught.
+    in_place: Option<String>,
+    experiment: Option<ExperimentStatus>,
+    /// Bundles that can be promoted: `policy`, `cut`, `manifest`.
+    kept: Vec<serde_json::Map<String, serde_json::Value>>,
+    /// The newest first: `policy`, `event`, `at_ms`.
+    promotions: Vec<serde_json::Map<String, serde_json::Value>>,
+    /// Experiments that are over, the newest first: `name`, `end` (`promoted`, `rolled_back`, `stopped`), `why`, `event`, `at_ms`.
+    past: Vec<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// An experiment that runs.
+#[derive(ToSchema)]
+struct ExperimentStatus {
+    name: String,
+    /// Null: on every route that learns.
+    route: Option<String>,
+    /// The challenger.
+    policy: String,
+    /// Its share of the traffic now.
+    share: f64,
+    /// Its share in the next stage; null: it takes over.
+    next_share: Option<f64>,
+    /// The event that began this stage.
+    stage: u64,
+    since_ms: i64,
+    guards: Vec<GuardStatus>,
+    /// Why the challenger cannot choose.
+    unwell: Option<String>,
+}
+
+/// What a guard says; all intervals together hold with 95 %, at every look.
+#[derive(ToSchema)]
+struct GuardStatus {
+    /// `quality_drop`, `error_rate_rise`, `cost_rise` or `latency_p95_rise`.
+    guard: String,
+    limit: f64,
+    /// `holds`, `open` or `fails`.
+    verdict: String,
+    /// The change for the worse as it looks.
+    change: Option<f64>,
+    at_least: Option<f64>,
+    at_most: Option<f64>,
+    /// `n` and `value` of its outcomes in this stage.
+    champion: serde_json::Map<String, serde_json::Value>,
+    challenger: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Which bundle.
+#[derive(ToSchema)]
+#[schema(as = Promotion)]
+pub(in crate::http) struct PromotionBody {
+    policy: String,
+}
+
+/// The terms of an experiment.
+#[derive(ToSchema)]
+#[schema(as = Experiment)]
+pub(in crate::http) struct ExperimentBody {
+    name: String,
+    /// A bundle that is kept.
+    policy: String,
+    /// Every route that learns without it.
+    route: Option<String>,
+    /// `"5%"` or `0.05`, at most half.
+    #[schema(value_type = Object)]
+    share: serde_json::Value,
+    /// Limits by guard; all four with their defaults without it.
+    guards: Option<std::collections::BTreeMap<String, f64>>,
+}
+
+/// The order is in the log; the router follows within a second.
+#[derive(ToSchema)]
+pub(in crate::http) struct Ordered {
+    event: u64,
+}

@@ -1,5 +1,6 @@
 mod coverage;
 mod sequences;
+mod split;
 
 use super::*;
 use crate::math::counter::Counter;

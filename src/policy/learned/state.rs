@@ -213,6 +213,17 @@ impl LearnedState {
         Ok(())
     }
 
+    /// A bundle's state, where how far reporters are believed is this deployment's to say.
+    fn succeeded(&self, state: &[u8]) -> Result<Self, String> {
+        let mut state = Self::from_bytes(state).map_err(|e| e.to_string())?;
+        if (&state.schema, state.dim) != (&self.schema, self.dim) {
+            return Err(format!("it is of schema {}, this version has {}", state.schema, self.schema));
+        }
+        state.settings.guard = self.settings.guard;
+        Arc::make_mut(&mut state.reporters).set_guard(self.settings.guard);
+        Ok(state)
+    }
+
     fn tell_time(&mut self, at: UnixMs) {
         self.now.0 = self.now.0.max(at.0);
     }
@@ -306,15 +317,12 @@ impl Learner for LearnedState {
     }
 
     fn adopt(&mut self, state: &[u8]) -> Result<(), String> {
-        let mut state = Self::from_bytes(state).map_err(|e| e.to_string())?;
-        if (&state.schema, state.dim) != (&self.schema, self.dim) {
-            return Err(format!("it is of schema {}, this version has {}", state.schema, self.schema));
-        }
-        // How far reporters are believed is this deployment's to say.
-        state.settings.guard = self.settings.guard;
-        Arc::make_mut(&mut state.reporters).set_guard(self.settings.guard);
-        *self = state;
+        *self = self.succeeded(state)?;
         Ok(())
+    }
+
+    fn successor(&self, state: &[u8]) -> Result<Box<dyn Learner>, String> {
+        Ok(Box::new(self.succeeded(state)?))
     }
 
     fn to_bytes(&self) -> Vec<u8> {
