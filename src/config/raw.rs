@@ -3,12 +3,11 @@
 mod calls;
 mod experiments;
 
-pub(super) use experiments::RawExperiment;
-
 use super::read::{At, Place, Section};
 use crate::domain::BudgetLimits;
 
 pub(super) use calls::{RawCalls, RawRetry, RawTimeouts};
+pub(super) use experiments::RawExperiment;
 
 /// The longest time that any key takes: one day.
 const DAY_MS: u64 = 86_400_000;
