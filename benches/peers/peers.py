@@ -38,7 +38,7 @@ def curves(world: worlds.World, seeds: int, only: list[str]):
             if only and not any(part.lower() in name.lower() for part in only):
                 continue
             begun = time.monotonic()
-            yield {"name": name, "curves": make()}
+            yield {"name": name, "curves": [curve + world.cheapest() for curve in make()]}
             print(f"peers: {name}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
 
 

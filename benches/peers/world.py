@@ -35,6 +35,15 @@ class World:
         rows = np.arange(self.learned, len(self.quality))
         return [float(self.cost[rows, choices].mean()), float(self.quality[rows, choices].mean())]
 
+    def cheapest(self) -> list[list[float]]:
+        """The cheapest arm alone, a point that every router can be mixed with: so no curve begins at a spend that it cannot go below.
+
+        None where costs are unknown."""
+        if not self.priced:
+            return []
+        arm = int(self.cost[self.scored].mean(axis=0).argmin())
+        return [self.walk(np.full(len(self.quality) - self.learned, arm))]
+
     def values(self, count: int) -> np.ndarray:
         """At most so many of the grid's values, evenly, both ends among them."""
         picks = np.unique(np.linspace(0, len(self.grid) - 1, count).round().astype(int))
