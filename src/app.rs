@@ -14,12 +14,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{
-    EmbedderKind, EmbedderSettings, EmbedderWeights, ProviderFormat, Settings, StorePrompts,
+    EmbedderKind, EmbedderSettings, EmbedderWeights, ProviderFormat, ServerSettings, Settings, StorePrompts,
 };
 use crate::dispatch::{Health, Upstream};
 use crate::domain::{ArmId, BudgetLimits, ExperimentName, Period, Seq};
 use crate::embed::{EmbedError, Encoder, EncoderOptions, Student, WeightSource, Windower};
-use crate::http::{Api, OpenWithoutKeys, ServeOptions};
+use crate::http::{Api, OpenWithoutKeys, Places, ServeOptions};
 use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, LearningOptions};
 use crate::policy::{self, GuardSettings, LearnedState, Learner, SimplePolicy, StateError};
 use crate::provider::{self, ProviderBuildError};
@@ -110,7 +110,7 @@ pub struct Running {
 /// When a part cannot be started; what was started is stopped.
 pub async fn start(settings: Settings) -> Result<Running, AppError> {
     let listen = settings.server.listen;
-    let (max_body_bytes, serve) = (settings.server.max_body_bytes, serve_options(&settings));
+    let server = settings.server;
     let service =
         tokio::task::spawn_blocking(move || build(settings)).await.map_err(|_| AppError::Interrupted)??;
     let open_without_keys =
@@ -123,8 +123,14 @@ pub async fn start(settings: Settings) -> Result<Running, AppError> {
     let service = Arc::new(service);
     let judge = service::start_judge(&service);
     let (stop, stopping) = watch::channel(false);
-    let api = Api { service: Arc::clone(&service), max_body_bytes, open_without_keys };
-    let server = tokio::spawn(crate::http::serve(listener, api, serve, stopping));
+    let api = Api {
+        service: Arc::clone(&service),
+        max_body_bytes: server.max_body_bytes,
+        body_timeout: server.body_timeout,
+        places: Arc::new(Places::new(server.max_connections, server.max_in_flight_per_key)),
+        open_without_keys,
+    };
+    let server = tokio::spawn(crate::http::serve(listener, api, serve_options(&server), stopping));
     Ok(Running { addr, service, stop, server, judge })
 }
 
@@ -159,8 +165,13 @@ impl Running {
     }
 }
 
-fn serve_options(settings: &Settings) -> ServeOptions {
-    ServeOptions { max_in_flight: settings.server.max_connections, grace: settings.server.shutdown_grace }
+fn serve_options(server: &ServerSettings) -> ServeOptions {
+    ServeOptions {
+        max_open_connections: server.max_open_connections,
+        header_timeout: server.header_timeout,
+        write_timeout: server.write_timeout,
+        grace: server.shutdown_grace,
+    }
 }
 
 /// Everything but the listener. Blocks: weights are read, the log is folded.

@@ -33,6 +33,8 @@ const RANKS: &[(&str, u32)] = &[
 /// Outside crates and the only modules that may name them.
 const FENCES: &[(&str, &[&str])] = &[
     ("axum", &["http", "sim"]),
+    ("hyper", &["http"]),
+    ("hyper_util", &["http"]),
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),
     ("candle_core", &["embed"]),

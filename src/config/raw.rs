@@ -6,7 +6,7 @@ mod experiments;
 use super::read::{At, Place, Section};
 use crate::domain::BudgetLimits;
 
-pub(super) use calls::{RawCalls, RawRetry, RawTimeouts};
+pub(super) use calls::{RawCalls, RawHedge, RawRetry, RawTimeouts};
 pub(super) use experiments::RawExperiment;
 
 /// The longest time that any key takes: one day.
@@ -55,6 +55,11 @@ pub(super) struct RawServer {
     pub(super) listen: Option<At<String>>,
     pub(super) max_body_bytes: Option<At<u64>>,
     pub(super) max_connections: Option<At<u64>>,
+    pub(super) max_in_flight_per_key: Option<At<u64>>,
+    pub(super) max_open_connections: Option<At<u64>>,
+    pub(super) header_timeout_ms: Option<At<u64>>,
+    pub(super) body_timeout_ms: Option<At<u64>>,
+    pub(super) write_timeout_ms: Option<At<u64>>,
     pub(super) shutdown_grace_ms: Option<At<u64>>,
 }
 
@@ -64,6 +69,11 @@ impl RawServer {
             listen: keys.text("listen"),
             max_body_bytes: keys.whole("max_body_bytes", 1024, 1 << 30),
             max_connections: keys.whole("max_connections", 1, 1_000_000),
+            max_in_flight_per_key: keys.whole("max_in_flight_per_key", 1, 1_000_000),
+            max_open_connections: keys.whole("max_open_connections", 1, 10_000_000),
+            header_timeout_ms: keys.whole("header_timeout_ms", 1, DAY_MS),
+            body_timeout_ms: keys.whole("body_timeout_ms", 1, DAY_MS),
+            write_timeout_ms: keys.whole("write_timeout_ms", 1, DAY_MS),
             shutdown_grace_ms: keys.whole("shutdown_grace_ms", 0, DAY_MS),
         };
         keys.finish();
@@ -375,6 +385,7 @@ pub(super) struct RawRoute {
     pub(super) session: RawSession,
     pub(super) retire: Option<At<String>>,
     pub(super) calls: RawCalls,
+    pub(super) hedge: RawHedge,
 }
 
 impl RawRoute {
@@ -397,6 +408,7 @@ impl RawRoute {
             session: RawSession::read(keys.section("session")),
             retire: keys.text("retire"),
             calls: RawCalls::read(&mut keys),
+            hedge: RawHedge::read(keys.section("hedge")),
         };
         keys.finish();
         raw

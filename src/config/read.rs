@@ -141,6 +141,17 @@ impl<'s> Section<'s> {
         number.map(|value| At { value, place })
     }
 
+    /// A string or a number.
+    pub(super) fn word_or_number(&mut self, key: &'static str) -> Option<At<WordOrNumber>> {
+        let (place, value) = self.find(key)?;
+        let word = value.as_str().map(|word| WordOrNumber::Word(word.to_owned()));
+        let either = word.or_else(|| number(value).map(WordOrNumber::Number));
+        if either.is_none() {
+            self.wrong(&place, "a string or a number", value);
+        }
+        either.map(|value| At { value, place })
+    }
+
     /// A whole number within bounds.
     pub(super) fn whole(&mut self, key: &'static str, least: u64, most: u64) -> Option<At<u64>> {
         let (place, value) = self.find(key)?;
@@ -267,6 +278,13 @@ impl<'s> Section<'s> {
             }
         }
     }
+}
+
+/// What [`Section::word_or_number`] reads.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum WordOrNumber {
+    Word(String),
+    Number(f64),
 }
 
 fn number(value: &DeValue<'_>) -> Option<f64> {

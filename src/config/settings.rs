@@ -56,8 +56,18 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Longest request body.
     pub max_body_bytes: usize,
-    /// Requests in flight at one time; more are shed with 429.
+    /// Requests in flight at one time; more are shed with 503.
     pub max_connections: usize,
+    /// Of one client key; more are shed with 429.
+    pub max_in_flight_per_key: usize,
+    /// Connections that are open, idle ones too.
+    pub max_open_connections: usize,
+    /// From a connection's begin, or its last answer, to the end of the next request's head.
+    pub header_timeout: Duration,
+    /// Longest time in which a request's body must have come.
+    pub body_timeout: Duration,
+    /// Longest that a client may read nothing of an answer.
+    pub write_timeout: Duration,
     /// How long a stop waits for requests in flight.
     pub shutdown_grace: Duration,
 }
@@ -68,6 +78,11 @@ impl Default for ServerSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             max_body_bytes: 8 << 20,
             max_connections: 1024,
+            max_in_flight_per_key: 512,
+            max_open_connections: 10_000,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(30),
         }
     }

@@ -101,7 +101,13 @@ pub(super) fn describe(
         Ok(_) => (AttemptEnd::Answered, Some(200)),
         Err(error) => (error.attempt_end(), error.status()),
     };
-    Attempt { arm: target.arm.id.clone(), end, status, ms: started.elapsed().as_secs_f64() * 1e3 }
+    Attempt {
+        arm: target.arm.id.clone(),
+        end,
+        status,
+        ms: started.elapsed().as_secs_f64() * 1e3,
+        cost_usd: None,
+    }
 }
 
 /// Reads up to the first content, or an end without any: an empty answer is an answer.

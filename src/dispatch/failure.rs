@@ -1,7 +1,6 @@
 //! When nobody answered.
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::breaker::{Hindrance, Refused};
 use crate::domain::{Arm, Attempt};
@@ -15,8 +14,6 @@ pub struct DispatchFailed {
     pub attempts: Vec<Attempt>,
     /// What to tell the client.
     pub cause: Cause,
-    /// Targets that were asked at the same time as another and cancelled; they may cost.
-    pub cancelled: Vec<Arc<Arm>>,
 }
 
 /// Why nobody answered.

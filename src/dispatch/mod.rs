@@ -16,6 +16,7 @@ mod breaker;
 mod call;
 mod failure;
 mod health;
+mod hedge;
 mod plan;
 mod recent;
 mod retry;

@@ -21,8 +21,6 @@ pub struct Dispatched {
     pub reply: Reply,
     /// All calls in order; the last is the one that serves.
     pub attempts: Vec<Attempt>,
-    /// Targets that were asked at the same time and cancelled; they may cost.
-    pub cancelled: Vec<Arc<Arm>>,
     /// Milliseconds from the serving call's start to its first content.
     pub first_content_ms: f64,
     /// When the serving call started.
@@ -37,7 +35,14 @@ pub struct Dispatched {
 /// one model is tried on those with a larger window.
 pub async fn run(plan: &Plan, request: Arc<ChatRequest>) -> Result<Dispatched, DispatchFailed> {
     let mut tour = Tour::new(plan, request);
-    for (i, target) in plan.targets.iter().enumerate() {
+    let mut dealt_with = 0;
+    if let Some(hedge) = plan.conduct.hedge {
+        match tour.hedged(hedge).await {
+            Ok(done) => return Ok(done),
+            Err(targets) => dealt_with = targets,
+        }
+    }
+    for (i, target) in plan.targets.iter().enumerate().skip(dealt_with) {
         if let Some(done) = tour.ask(i, target).await {
             return Ok(done);
         }
@@ -45,11 +50,12 @@ pub async fn run(plan: &Plan, request: Arc<ChatRequest>) -> Result<Dispatched, D
     tour.again().await
 }
 
-struct Tour<'p> {
-    plan: &'p Plan,
-    request: Arc<ChatRequest>,
-    attempts: Vec<Attempt>,
-    failures: Failures,
+/// One request on its way through the targets.
+pub(super) struct Tour<'p> {
+    pub(super) plan: &'p Plan,
+    pub(super) request: Arc<ChatRequest>,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) failures: Failures,
     /// The last failure of each target.
     errors: Vec<Option<ProviderError>>,
 }
@@ -75,7 +81,7 @@ impl<'p> Tour<'p> {
     }
 
     /// A call of the target, unless asking it is of no use or not to be done now.
-    fn open(&mut self, i: usize, target: &Target) -> Option<Call> {
+    pub(super) fn open(&mut self, i: usize, target: &Target) -> Option<Call> {
         if !self.failures.allow(&target.arm) {
             return None;
         }
@@ -94,7 +100,7 @@ impl<'p> Tour<'p> {
         }
     }
 
-    fn conclude(
+    pub(super) fn conclude(
         &mut self,
         (i, target): (usize, &Target),
         started: Instant,
@@ -108,7 +114,6 @@ impl<'p> Tour<'p> {
                 served: Arc::clone(&target.arm),
                 reply,
                 attempts: std::mem::take(&mut self.attempts),
-                cancelled: Vec::new(),
                 first_content_ms,
                 started,
             }),
@@ -134,11 +139,7 @@ impl<'p> Tour<'p> {
                 return Ok(done);
             }
         }
-        Err(DispatchFailed {
-            attempts: self.attempts,
-            cause: self.failures.into_cause(),
-            cancelled: Vec::new(),
-        })
+        Err(DispatchFailed { attempts: self.attempts, cause: self.failures.into_cause() })
     }
 
     fn next(&self, nth: u32) -> Option<(usize, std::time::Duration)> {

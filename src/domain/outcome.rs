@@ -80,6 +80,9 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// Milliseconds from the call to its end, for an answer to its first content.
     pub ms: f64,
+    /// USD that a call which was given up is taken to have cost; what the serving one costs is told of the completion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
 }
 
 /// How a completion ended as a whole.
@@ -140,4 +143,11 @@ pub struct Completed {
     /// What kind of answer came; `None`: nobody looked, or it did not come to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<AnswerKind>,
+}
+
+impl Completed {
+    /// USD that calls which were given up for a faster one are taken to have cost.
+    pub fn given_up_usd(&self) -> f64 {
+        self.attempts.iter().filter_map(|attempt| attempt.cost_usd).sum()
+    }
 }

@@ -23,12 +23,13 @@ impl FromRequest<Api> for Incoming {
     async fn from_request(request: Request, api: &Api) -> Result<Self, HttpError> {
         let key = request.extensions().get::<auth::Caller>().cloned().unwrap_or_default();
         let (parts, body) = request.into_parts();
-        let bytes = read(&parts.headers, body, api.max_body_bytes).await?;
+        let bytes = read(&parts.headers, body, api).await?;
         Ok(Self { caller: headers::caller(&parts.headers, &key)?, bytes })
     }
 }
 
-async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, HttpError> {
+async fn read(headers: &HeaderMap, body: Body, api: &Api) -> Result<Bytes, HttpError> {
+    let limit = api.max_body_bytes;
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim();
     if !essence.eq_ignore_ascii_case("application/json") {
@@ -41,9 +42,22 @@ async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Ht
     if announced.is_some_and(|length| length > limit) {
         return Err(HttpError::too_large(limit));
     }
-    axum::body::to_bytes(body, limit).await.map_err(|error| {
-        // The one error of ours in there is the limit; whatever else it is, the client has gone.
+    let reading = tokio::time::timeout(api.body_timeout, axum::body::to_bytes(body, limit));
+    let read = reading.await.map_err(|_| HttpError::body_too_slow(api.body_timeout))?;
+    read.map_err(|error| {
         tracing::debug!(%error, "a body was not read");
-        HttpError::too_large(limit)
+        if is_limit(&error) { HttpError::too_large(limit) } else { HttpError::body_cut() }
     })
+}
+
+/// Whether the limit was what ended a body, and not the client or its framing.
+fn is_limit(error: &axum::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(inner) = cause {
+        if inner.is::<hyper::Error>() {
+            return false;
+        }
+        cause = inner.source();
+    }
+    true
 }

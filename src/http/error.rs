@@ -1,6 +1,8 @@
 //! Causes to statuses: the one exhaustive match. Bodies have OpenAI's shape, so that SDKs raise the right exception; internal text
 //! never reaches a client.
 
+use std::time::Duration;
+
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
@@ -104,7 +106,24 @@ impl HttpError {
     }
 
     pub(super) fn overloaded() -> Self {
-        Self::overloaded_because("too many requests are in flight; try again in a moment")
+        let message = "too many requests are in flight; try again in a moment";
+        let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", "overloaded", message);
+        error.with_retry_after(Some(RETRY_AFTER_MS))
+    }
+
+    pub(super) fn too_many_of_key(most: usize) -> Self {
+        Self::overloaded_because(&format!(
+            "this key has {most} requests in flight already; try again in a moment"
+        ))
+    }
+
+    pub(super) fn body_too_slow(within: Duration) -> Self {
+        let message = format!("the body did not come within {} s", within.as_secs_f64());
+        Self::invalid_request(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
+    }
+
+    pub(super) fn body_cut() -> Self {
+        Self::bad_request("the body ended before its end")
     }
 
     fn overloaded_because(message: &str) -> Self {

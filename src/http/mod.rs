@@ -16,10 +16,12 @@ mod health;
 mod limits;
 mod models;
 mod openapi;
+mod patient;
 mod route;
 mod serve;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -29,6 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::service::Service;
 
+pub use limits::Places;
 pub use openapi::document as openapi_document;
 pub use serve::{ServeOptions, serve};
 
@@ -39,6 +42,10 @@ pub struct Api {
     pub service: Arc<Service>,
     /// Longest body that is read, bytes.
     pub max_body_bytes: usize,
+    /// Longest time in which a body must have come.
+    pub body_timeout: Duration,
+    /// Places for requests.
+    pub places: Arc<Places>,
     /// Whether requests without a key are served while no key exists; only on a loopback address.
     pub open_without_keys: OpenWithoutKeys,
 }
@@ -70,7 +77,9 @@ pub fn router(api: Api) -> Router {
         .merge(admin::router())
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
+        .layer(middleware::from_fn_with_state(api.clone(), limits::per_key))
         .layer(middleware::from_fn_with_state(api.clone(), auth::layer))
+        .layer(middleware::from_fn_with_state(api.clone(), limits::layer))
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn_with_state(api.clone(), headers::observe))

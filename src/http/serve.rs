@@ -1,42 +1,125 @@
-//! The listener: accepts until it is told to stop, then drains.
+//! The listener: accepts until it is told to stop, then drains. What a connection may do without sending a request is bounded here.
 
+use std::io::Write;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::middleware;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use super::{Api, limits, router};
+use super::patient::Patient;
+use super::{Api, router};
+use crate::telemetry::Shed;
+
+/// Longest head of a request, bytes.
+const MAX_HEAD: usize = 32 * 1024;
+/// Wait after an accept that failed: mostly there are no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What a connection over the bound is told.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Bounds of the listener.
 #[derive(Debug, Clone, Copy)]
 pub struct ServeOptions {
-    /// Requests in flight at one time; more are shed.
-    pub max_in_flight: usize,
+    /// Connections that are open, idle ones too.
+    pub max_open_connections: usize,
+    /// From a connection's begin, or its last answer, to the end of the next request's head.
+    pub header_timeout: Duration,
+    /// Longest that a client may read nothing of an answer.
+    pub write_timeout: Duration,
     /// How long requests in flight may go on after the stop.
     pub grace: Duration,
 }
 
 /// Serves until `stopping` turns true, then for at most the grace time until all requests have ended.
 pub async fn serve(listener: TcpListener, api: Api, options: ServeOptions, stopping: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(options.max_in_flight));
-    let app = router(api).layer(middleware::from_fn_with_state(places, limits::layer));
-    let told = |mut stopping: watch::Receiver<bool>| async move {
-        // An error means that nobody can tell any more: that is a stop too.
-        let _ = stopping.wait_for(|stop| *stop).await;
-    };
-    let serving = axum::serve(listener, app).with_graceful_shutdown(told(stopping.clone()));
-    let grace_over = async {
-        told(stopping).await;
-        tokio::time::sleep(options.grace).await;
-    };
-    tokio::select! {
-        ended = async { serving.await } => {
-            if let Err(error) = ended {
-                tracing::error!(%error, "the listener failed");
+    let metrics = Arc::clone(&api.service.metrics);
+    let app = router(api);
+    let places = Arc::new(Semaphore::new(options.max_open_connections.min(Semaphore::MAX_PERMITS)));
+    let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = told(stopping.clone()) => break,
+        };
+        let socket = match accepted {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
             }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            metrics.shed(Shed::Connection);
+            turn_away(socket);
+            continue;
+        };
+        let open = Open { socket, app: app.clone(), options, _place: place };
+        connections.spawn(open.serve(stopping.clone(), cut.clone()));
+    }
+    drop(listener);
+    connections.close();
+    tokio::select! {
+        () = connections.wait() => {}
+        () = tokio::time::sleep(options.grace) => {
+            tracing::warn!(grace = ?options.grace, "requests in flight were cut off at the end of the grace time");
+            cut.cancel();
+            connections.wait().await;
         }
-        () = grace_over => tracing::warn!(grace = ?options.grace, "requests in flight were cut off at the end of the grace time"),
+    }
+}
+
+async fn told(mut stopping: watch::Receiver<bool>) {
+    // An error means that nobody can tell any more: that is a stop too.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+fn turn_away(socket: TcpStream) {
+    // Nothing waits for such a client: what its socket does not take at once is lost.
+    let _ = socket.into_std().and_then(|mut socket| socket.write(TOO_MANY));
+}
+
+/// One connection.
+struct Open {
+    socket: TcpStream,
+    app: Router,
+    options: ServeOptions,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Open {
+    async fn serve(self, stopping: watch::Receiver<bool>, cut: CancellationToken) {
+        // Events of a stream go out as they come.
+        let _ = self.socket.set_nodelay(true);
+        let io = TokioIo::new(Patient::new(self.socket, self.options.write_timeout));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(self.options.header_timeout)
+            .max_header_size(MAX_HEAD);
+        let mut connection = pin!(http.serve_connection(io, TowerToHyperService::new(self.app)));
+        tokio::select! {
+            ended = connection.as_mut() => return note(ended),
+            () = cut.cancelled() => return,
+            () = told(stopping) => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            ended = connection => note(ended),
+            () = cut.cancelled() => {}
+        }
+    }
+}
+
+fn note(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
     }
 }

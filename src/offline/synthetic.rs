@@ -208,7 +208,13 @@ fn completed(
         first_token_ms: Some(280.0),
         total_ms,
         finish_reason: Some("stop".into()),
-        attempts: vec![Attempt { arm: arm.clone(), end: AttemptEnd::Answered, status: Some(200), ms: 280.0 }],
+        attempts: vec![Attempt {
+            arm: arm.clone(),
+            end: AttemptEnd::Answered,
+            status: Some(200),
+            ms: 280.0,
+            cost_usd: None,
+        }],
         kind: None,
     }
 }

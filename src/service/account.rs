@@ -121,6 +121,7 @@ impl Account {
             end: completed.end,
             usage: completed.usage,
             cost_usd: completed.cost_usd,
+            given_up_usd: completed.given_up_usd(),
         };
         self.spend.close(ticket, &ending);
     }

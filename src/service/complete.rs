@@ -102,7 +102,12 @@ impl Service {
 
     fn plan(&self, chosen: &Chosen) -> Plan {
         let targets = chosen.order.iter().filter_map(|id| self.fleet.target(id)).collect();
-        Plan::starting_now(targets, chosen.conduct, Arc::clone(&self.health))
+        let mut conduct = chosen.conduct;
+        if !chosen.ticket.is_free() {
+            // What is reserved pays for one call at a time.
+            conduct.hedge = None;
+        }
+        Plan::starting_now(targets, conduct, Arc::clone(&self.health))
     }
 
     async fn call(

@@ -346,7 +346,7 @@ fn reported_call(feedback: &Feedback, arm: ArmId) -> Completed {
         first_token_ms: None,
         total_ms,
         finish_reason: None,
-        attempts: vec![Attempt { arm, end, status: None, ms: total_ms }],
+        attempts: vec![Attempt { arm, end, status: None, ms: total_ms, cost_usd: None }],
         kind: None,
     }
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::support::{TestApp, chat, fault, header, read};
 
-async fn key(app: &TestApp, secret: &str, scopes: &[Scope], expires: Option<UnixMs>) -> KeyId {
+pub async fn key(app: &TestApp, secret: &str, scopes: &[Scope], expires: Option<UnixMs>) -> KeyId {
     let id = KeyId::from(format!("key_{secret}").as_str());
     let hash = Sha256::digest(secret.as_bytes()).into();
     let new = NewKey {

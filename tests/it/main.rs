@@ -19,6 +19,7 @@ mod faults;
 mod feedback;
 mod golden;
 mod joining;
+mod matrix;
 mod refusals;
 mod reproduces;
 mod sessions;

@@ -1,9 +1,12 @@
 //! `timeouts`, `retry` and the limits of a provider.
 
+use std::time::Duration;
+
 use super::Check;
 use super::sections::millis;
-use crate::config::raw::{RawCalls, RawProvider, RawRetry, RawTimeouts};
-use crate::dispatch::{Conduct, RetrySettings, UpstreamLimits};
+use crate::config::raw::{RawCalls, RawHedge, RawProvider, RawRetry, RawTimeouts};
+use crate::config::read::WordOrNumber;
+use crate::dispatch::{Conduct, Hedge, RetrySettings, UpstreamLimits};
 use crate::provider::Timeouts;
 
 /// How calls are made.
@@ -31,6 +34,26 @@ fn retry(raw: &RawRetry) -> RetrySettings {
 }
 
 impl Check<'_> {
+    pub(super) fn hedge(&self, raw: &RawHedge) -> Option<Hedge> {
+        let after = raw.after.as_ref()?;
+        match &after.value {
+            WordOrNumber::Word(word) if word == "p95" => return Some(Hedge::AfterP95),
+            WordOrNumber::Number(seconds) if *seconds > 0.0 && *seconds <= 3600.0 => {
+                return Some(Hedge::After(Duration::from_secs_f64(*seconds)));
+            }
+            other => {
+                let found = match other {
+                    WordOrNumber::Word(word) => format!("{word:?}"),
+                    WordOrNumber::Number(number) => format!("{number}"),
+                };
+                let message =
+                    format!("must be \"p95\" or a number of seconds above 0 and at most 3600, got {found}");
+                self.source.fault(&after.place, message);
+            }
+        }
+        None
+    }
+
     pub(super) fn upstream_limits(&self, raw: &RawProvider) -> UpstreamLimits {
         let default = UpstreamLimits::default();
         let most = raw.max_in_flight.as_ref().and_then(|at| usize::try_from(at.value).ok());

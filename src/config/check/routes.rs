@@ -76,7 +76,7 @@ impl Check<'_> {
             exploration,
             session: self.session(&raw.session),
             retire: self.retire(raw.retire.as_ref()),
-            conduct: conduct(&raw.calls),
+            conduct: Conduct { hedge: self.hedge(&raw.hedge), ..conduct(&raw.calls) },
         })
     }
 

@@ -65,6 +65,11 @@ impl Check<'_> {
             listen: overriding.or(written).unwrap_or(default.listen),
             max_body_bytes: size(raw.max_body_bytes.as_ref(), default.max_body_bytes),
             max_connections: size(raw.max_connections.as_ref(), default.max_connections),
+            max_in_flight_per_key: size(raw.max_in_flight_per_key.as_ref(), default.max_in_flight_per_key),
+            max_open_connections: size(raw.max_open_connections.as_ref(), default.max_open_connections),
+            header_timeout: millis(raw.header_timeout_ms.as_ref(), default.header_timeout),
+            body_timeout: millis(raw.body_timeout_ms.as_ref(), default.body_timeout),
+            write_timeout: millis(raw.write_timeout_ms.as_ref(), default.write_timeout),
             shutdown_grace: millis(raw.shutdown_grace_ms.as_ref(), default.shutdown_grace),
         }
     }

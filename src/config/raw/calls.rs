@@ -1,7 +1,7 @@
 //! How calls are made: keys that routes and providers have in common.
 
 use super::DAY_MS;
-use crate::config::read::{At, Section};
+use crate::config::read::{At, Section, WordOrNumber};
 
 pub(in crate::config) struct RawTimeouts {
     pub(in crate::config) connect_ms: Option<At<u64>>,
@@ -36,6 +36,18 @@ impl RawRetry {
             base_ms: keys.whole("base_ms", 1, 60_000),
             max_wait_ms: keys.whole("max_wait_ms", 1, 300_000),
         };
+        keys.finish();
+        raw
+    }
+}
+
+pub(in crate::config) struct RawHedge {
+    pub(in crate::config) after: Option<At<WordOrNumber>>,
+}
+
+impl RawHedge {
+    pub(super) fn read(mut keys: Section<'_>) -> Self {
+        let raw = Self { after: keys.word_or_number("after") };
         keys.finish();
         raw
     }

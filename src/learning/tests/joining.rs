@@ -56,7 +56,8 @@ fn words(observation: &Observation<'_>) -> String {
 #[tokio::test]
 async fn a_whole_answer_teaches_the_serving_arm_and_failed_attempts_teach_theirs() {
     let (_folder, store) = temporary();
-    let attempt = |arm: &str, end| Attempt { arm: ArmId::from(arm), end, status: None, ms: 1.0 };
+    let attempt =
+        |arm: &str, end| Attempt { arm: ArmId::from(arm), end, status: None, ms: 1.0, cost_usd: None };
     let attempts = vec![
         attempt("a", AttemptEnd::ServerError),
         attempt("b", AttemptEnd::BadRequest),

@@ -112,8 +112,13 @@ async fn write_log(store: &Store, first: u128, last: u128) {
         let served = if n % 7 == 0 { "b" } else { arm };
         let mut call = Completed { total_ms: 100.0 + (n as f64).sqrt(), ..completed(n, served) };
         if n % 7 == 0 {
-            let failed =
-                Attempt { arm: ArmId::from(arm), end: AttemptEnd::ServerError, status: None, ms: 1.0 };
+            let failed = Attempt {
+                arm: ArmId::from(arm),
+                end: AttemptEnd::ServerError,
+                status: None,
+                ms: 1.0,
+                cost_usd: None,
+            };
             call.attempts.insert(0, failed);
         }
         store.try_append(ended(call)).unwrap();

@@ -52,7 +52,10 @@ impl Spend {
         for ticket in open.into_values() {
             let served = ticket.arm.clone();
             let (served, end) = (Some(&served), CompletionEnd::ClientAborted);
-            spend.close(ticket, &Ending { at: now, served, end, usage: None, cost_usd: None });
+            spend.close(
+                ticket,
+                &Ending { at: now, served, end, usage: None, cost_usd: None, given_up_usd: 0.0 },
+            );
         }
         Ok(spend)
     }
@@ -62,10 +65,17 @@ impl Spend {
             EventBody::Decided(decision) => self.replay_decision(*decision, open, source),
             EventBody::Completed(done) => {
                 let Some(ticket) = open.remove(&done.decision) else { return };
-                let (served, end) = (done.served.as_ref(), done.end);
+                let (served, end, given_up_usd) = (done.served.as_ref(), done.end, done.given_up_usd());
                 self.close(
                     ticket,
-                    &Ending { at: done.at, served, end, usage: done.usage, cost_usd: done.cost_usd },
+                    &Ending {
+                        at: done.at,
+                        served,
+                        end,
+                        usage: done.usage,
+                        cost_usd: done.cost_usd,
+                        given_up_usd,
+                    },
                 );
             }
             EventBody::Feedback(report) => self.reported(&CostReport {

@@ -16,6 +16,8 @@ pub(in crate::service) struct Ending<'a> {
     pub(in crate::service) end: CompletionEnd,
     pub(in crate::service) usage: Option<Usage>,
     pub(in crate::service) cost_usd: Option<f64>,
+    /// USD of calls that were given up for a faster one.
+    pub(in crate::service) given_up_usd: f64,
 }
 
 impl Ending<'_> {
@@ -23,7 +25,7 @@ impl Ending<'_> {
     /// where everybody failed.
     pub(super) fn spent_usd(&self, expected_usd: f64) -> f64 {
         let was_called = self.served.is_some() || self.end != CompletionEnd::Failed;
-        self.cost_usd.unwrap_or(if was_called { expected_usd } else { 0.0 })
+        self.given_up_usd + self.cost_usd.unwrap_or(if was_called { expected_usd } else { 0.0 })
     }
 }
 

@@ -60,8 +60,13 @@ pub(crate) fn decision(n: u128, arm: &str) -> Decision {
 }
 
 pub(crate) fn completed(n: u128, arm: &str) -> Completed {
-    let attempt =
-        Attempt { arm: ArmId::from(arm), end: AttemptEnd::Answered, status: Some(200), ms: 1.0 / 3.0 };
+    let attempt = Attempt {
+        arm: ArmId::from(arm),
+        end: AttemptEnd::Answered,
+        status: Some(200),
+        ms: 1.0 / 3.0,
+        cost_usd: None,
+    };
     Completed {
         decision: decision_id(n),
         at: UnixMs(1_764_000_000_500),

@@ -17,7 +17,13 @@ fn names_and_labels_stay_as_they_are() {
     let m = metrics();
     let arm = ArmId::from("a/x");
     m.request(&end("auto"));
-    m.attempt(&Attempt { arm: arm.clone(), end: AttemptEnd::Answered, status: Some(200), ms: 12.0 });
+    m.attempt(&Attempt {
+        arm: arm.clone(),
+        end: AttemptEnd::Answered,
+        status: Some(200),
+        ms: 12.0,
+        cost_usd: None,
+    });
     m.first_token(&arm, 120.0);
     m.usage(&arm, &Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() }, Some(0.25));
     m.embedded("minilm", EmbedReason::Chosen, Duration::from_millis(4));

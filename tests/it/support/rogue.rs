@@ -26,6 +26,8 @@ pub struct Counts {
     pub asked: usize,
     /// Connections that the other side closed while something was still to be said.
     pub left: usize,
+    /// Bytes that the other side's socket took.
+    pub written: usize,
 }
 
 /// It plays one script per connection, the last one for ever.
@@ -60,6 +62,10 @@ impl Rogue {
         self.counts.borrow().asked
     }
 
+    pub fn written(&self) -> usize {
+        self.counts.borrow().written
+    }
+
     /// Waits until `n` requests were read.
     pub async fn until_asked(&self, n: usize) {
         self.counts.subscribe().wait_for(|c| c.asked >= n).await.unwrap();
@@ -82,7 +88,7 @@ impl Rogue {
         for act in script {
             let result = match act {
                 Act::Send(bytes) => socket.write_all(&bytes).await,
-                Act::Drip(bytes, length, pause) => drip(&mut socket, &bytes, length, pause).await,
+                Act::Drip(bytes, length, pause) => self.drip(&mut socket, &bytes, length, pause).await,
                 Act::Stall => {
                     let _gone = socket.read(&mut [0; 64]).await;
                     Err(std::io::Error::other("left"))
@@ -98,6 +104,26 @@ impl Rogue {
             }
         }
         let _closed = socket.shutdown().await;
+    }
+
+    async fn drip(
+        &self,
+        socket: &mut TcpStream,
+        bytes: &[u8],
+        length: usize,
+        pause: Duration,
+    ) -> std::io::Result<()> {
+        socket.set_nodelay(true)?;
+        for piece in bytes.chunks(length) {
+            socket.write_all(piece).await?;
+            self.counts.send_modify(|c| c.written += piece.len());
+            if pause.is_zero() {
+                tokio::task::yield_now().await;
+            } else {
+                tokio::time::sleep(pause).await;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -120,19 +146,6 @@ pub async fn black_hole() -> (String, Vec<TcpStream>, TcpListener) {
         waiting.push(stream);
     }
     (format!("http://{address}"), waiting, listener)
-}
-
-async fn drip(socket: &mut TcpStream, bytes: &[u8], length: usize, pause: Duration) -> std::io::Result<()> {
-    socket.set_nodelay(true)?;
-    for piece in bytes.chunks(length) {
-        socket.write_all(piece).await?;
-        if pause.is_zero() {
-            tokio::task::yield_now().await;
-        } else {
-            tokio::time::sleep(pause).await;
-        }
-    }
-    Ok(())
 }
 
 async fn read_request(socket: &mut TcpStream) -> Option<()> {
