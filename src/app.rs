@@ -184,7 +184,9 @@ fn build(settings: Settings) -> Result<Service, AppError> {
     let learned: Vec<ArmId> = learned.flat_map(|(r, _)| r.arms.clone()).collect();
     let metrics =
         Metrics::new(routes.iter().map(|(r, _)| &r.name), settings.catalog.arms().iter().map(|a| &a.id));
-    let fleet = Fleet::new(settings.catalog.arms().to_vec(), upstreams, routes)?.draining(settings.draining);
+    let fleet = Fleet::new(settings.catalog.arms().to_vec(), upstreams, routes)?
+        .draining(settings.draining)
+        .priced_by(settings.prices_from);
     let featurizer = Arc::new(Featurizer::built_in()?);
     let store = Store::open(StoreOptions::at(settings.store.path))?;
     let metrics = Arc::new(metrics);

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::config::{self, ConfigFaults, DEFAULT_FILE, Env, PriceSource, Settings};
-use crate::domain::{Arm, Capability, CapabilitySet};
+use crate::config::{self, ConfigFaults, DEFAULT_FILE, Env, Settings};
+use crate::domain::{Arm, Capability, CapabilitySet, PriceSource};
 use crate::routing::Route;
 
 /// The exit code for a configuration with faults.

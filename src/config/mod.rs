@@ -35,8 +35,8 @@ pub use catalog::{BuiltInCatalog, CatalogModel};
 pub use faults::{ConfigFaults, Fault};
 pub use settings::{
     DEFAULT_STORE_FILE, EmbedderKind, EmbedderSettings, EmbedderWeights, ExperimentSettings,
-    LearningSettings, PriceSource, PriorSource, ProviderFormat, ProviderSettings, ServerSettings, Settings,
-    StorePrompts, StoreSettings,
+    LearningSettings, PriorSource, ProviderFormat, ProviderSettings, ServerSettings, Settings, StorePrompts,
+    StoreSettings,
 };
 pub use starter::{Found, LocalModel, LocalServer};
 pub use vendors::{VENDORS, Vendor, vendor};

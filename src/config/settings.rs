@@ -9,7 +9,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::dispatch::{Conduct, UpstreamLimits};
-use crate::domain::{ArmId, Catalog, Experiment, ProviderId};
+use crate::domain::{ArmId, Catalog, Experiment, PriceSource, ProviderId};
 use crate::policy::GuardSettings;
 use crate::routing::Route;
 use crate::service::BudgetPlan;
@@ -278,15 +278,6 @@ impl fmt::Debug for ProviderSettings {
             .field("conduct", &self.conduct)
             .finish()
     }
-}
-
-/// Who says what an arm costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PriceSource {
-    /// The built-in catalog.
-    Catalog,
-    /// The configuration.
-    Config,
 }
 
 /// Where the first expectation of an arm's quality comes from.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 
 use super::*;
-use crate::domain::{ArmId, Capability, Preference};
+use crate::domain::{ArmId, Capability, Preference, PriceSource};
 use crate::routing::RouteStrategy;
 
 const EXAMPLE: &str = include_str!("../../pointsman.example.toml");

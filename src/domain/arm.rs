@@ -122,6 +122,16 @@ impl From<CapabilitySet> for Vec<Capability> {
     }
 }
 
+/// Who says what an arm costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PriceSource {
+    /// The built-in catalog.
+    Catalog,
+    /// The configuration.
+    Config,
+}
+
 /// One model behind one provider at one price.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Arm {

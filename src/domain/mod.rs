@@ -17,7 +17,7 @@ mod prompt;
 mod session;
 mod units;
 
-pub use arm::{Arm, Capability, CapabilitySet, Catalog, Limits, Price};
+pub use arm::{Arm, Capability, CapabilitySet, Catalog, Limits, Price, PriceSource};
 pub use budget::{Allowance, BudgetLimits, BudgetRecord, BudgetScope, LimitError, Multiplier, Period};
 pub use context::{Context, ContextError, Cut, Encoding, FeatureSchema};
 pub use decision::{

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::error::HttpError;
-use crate::domain::{Arm, ArmId};
-use crate::policy::Standing;
+use crate::domain::Arm;
 use crate::service::{Destination, LiveRoute};
 
 /// Lists the routes, then the arms.
@@ -52,19 +51,6 @@ fn of_route(live: &LiveRoute) -> Value {
     })
 }
 
-/// How the arm stands: `new` (never heard of), `nursery`, `steady`, `retire-suggested` or `draining`.
-fn status(api: &Api, arm: &ArmId) -> &'static str {
-    if api.service.fleet.drains(arm) {
-        return "draining";
-    }
-    let routes = api.service.fleet.routes();
-    let mut on = routes.iter().filter(|live| live.route.arms.contains(arm)).peekable();
-    if on.peek().is_some() && on.all(|live| live.watch.outclassed().contains_key(arm)) {
-        return "retire-suggested";
-    }
-    api.service.learning.policy().standing(arm).map_or("new", Standing::as_str)
-}
-
 /// Prices in USD per token, as strings: the form that readers of OpenRouter's list expect.
 fn of_arm(api: &Api, arm: &Arm) -> Value {
     let per_token = |per_million: f64| format!("{}", per_million / 1e6);
@@ -77,7 +63,7 @@ fn of_arm(api: &Api, arm: &Arm) -> Value {
         },
         "pointsman": {
             "kind": "model", "provider_model": arm.model, "max_output_tokens": arm.limits.max_output,
-            "capabilities": arm.capabilities, "status": status(api, &arm.id),
+            "capabilities": arm.capabilities, "status": api.service.status(&arm.id),
         },
     })
 }

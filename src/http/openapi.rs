@@ -5,7 +5,9 @@
 
 mod admin;
 
-pub(super) use admin::{ExperimentBody, Ordered, PoliciesView, PromotionBody, ReportingView, StatsView};
+pub(super) use admin::{
+    ExperimentBody, ModelReports, Ordered, PoliciesView, PromotionBody, ReportingView, StatsView,
+};
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -292,7 +294,7 @@ impl Modify for KeyScheme {
     paths(
         super::chat::create, super::route::create, super::decisions::get, super::feedback::create, super::models::list,
         super::models::get, super::embeddings::create, super::admin::stats::get,
-        super::admin::drift::get, super::admin::judge::get,
+        super::admin::drift::get, super::admin::judge::get, super::admin::models::get,
         super::admin::policies::get, super::admin::policies::promote, super::admin::policies::roll_back,
         super::admin::policies::start, super::admin::policies::end,
     ),

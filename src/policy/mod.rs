@@ -23,6 +23,7 @@ pub mod utility;
 use std::sync::Arc;
 
 pub use learned::{ArmReport, Checkup, LearnedPolicy, LearnedState, Settings, StateError};
+pub use nursery::LONG_ENOUGH as GRADUATES_AT;
 pub use reporters::{GuardSettings, Provenance, Reporters};
 pub use simple::SimplePolicy;
 

@@ -1,13 +1,13 @@
 //! What there is to route to: arms, their providers, and the routes over them. Immutable; requests hold one to the end.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::ServiceError;
 use super::retire::Watch;
 use crate::dispatch::{Target, Upstream};
-use crate::domain::{Arm, ArmId, Preference, ProviderId, RouteName};
+use crate::domain::{Arm, ArmId, Preference, PriceSource, ProviderId, RouteName};
 use crate::policy::{Policy, SimplePolicy};
 use crate::routing::Route;
 
@@ -82,6 +82,7 @@ pub struct Fleet {
     upstreams: HashMap<ProviderId, Arc<Upstream>>,
     routes: HashMap<RouteName, Arc<LiveRoute>>,
     draining: BTreeSet<ArmId>,
+    prices_from: BTreeMap<ArmId, PriceSource>,
 }
 
 /// A route or arm that a fleet cannot be built from.
@@ -132,13 +133,24 @@ impl Fleet {
                 )
             })
             .collect();
-        Ok(Self { arms, upstreams, routes, draining: BTreeSet::new() })
+        Ok(Self { arms, upstreams, routes, draining: BTreeSet::new(), prices_from: BTreeMap::new() })
     }
 
     /// The same, where these arms take no new conversations.
     pub fn draining(mut self, arms: BTreeSet<ArmId>) -> Self {
         self.draining = arms;
         self
+    }
+
+    /// The same, knowing who says what each arm costs.
+    pub fn priced_by(mut self, sources: BTreeMap<ArmId, PriceSource>) -> Self {
+        self.prices_from = sources;
+        self
+    }
+
+    /// Who says what the arm costs; `None`: nobody told.
+    pub fn price_source(&self, arm: &ArmId) -> Option<PriceSource> {
+        self.prices_from.get(arm).copied()
     }
 
     /// Whether the arm takes no new conversations.

@@ -16,6 +16,7 @@ mod fleet;
 mod implicit;
 mod inspect;
 mod judge;
+mod models;
 mod order;
 mod pay;
 mod policies;
@@ -44,6 +45,7 @@ pub use fleet::{Chooser, Destination, Fleet, FleetError, LiveRoute, SimpleChoose
 pub use implicit::Implicit;
 pub use inspect::{DecisionView, Readiness, Reporting, reference, view};
 pub use judge::{Judge, JudgeSettings, JudgeView, start as start_judge};
+pub use models::{Configured, ModelHealth, ModelReport, Nursery, Outclassed};
 pub use policies::{PoliciesView, PolicyChangeError, before};
 pub use reading::{Reader, Reading};
 pub use retire::Watch;

@@ -36,6 +36,14 @@ async fn turn(running: &Running, session: &str, models: &[&str]) -> (String, Str
     (of("x-pointsman-model"), of("x-pointsman-reason"))
 }
 
+/// What `/admin/models` says of it.
+async fn report(running: &Running, arm: &str) -> Value {
+    let text =
+        reqwest::get(format!("http://{}/admin/models", running.addr)).await.unwrap().text().await.unwrap();
+    let all: Value = serde_json::from_str(&text).unwrap();
+    all["models"].as_array().unwrap().iter().find(|m| m["model"] == arm).unwrap().clone()
+}
+
 async fn status(running: &Running, arm: &str) -> Value {
     let text =
         reqwest::get(format!("http://{}/v1/models/{arm}", running.addr)).await.unwrap().text().await.unwrap();
@@ -55,6 +63,18 @@ async fn a_model_drains_goes_and_comes_back() {
 
     let running = start(folder.path(), &fake.base, &(leaving("drain = true\n") + ROUTE)).await;
     assert_eq!(status(&running, "fake/leaving").await, "draining");
+    let seen = report(&running, "fake/leaving").await;
+    assert_eq!(seen["configured"]["drains"], true);
+    assert_eq!(
+        (&seen["configured"]["price"]["input"], &seen["configured"]["price_from"]),
+        (&json!(0.1), &json!("config"))
+    );
+    assert_eq!(
+        (&seen["configured"]["routes"], &seen["configured"]["default_of"]),
+        (&json!(["auto"]), &json!([]))
+    );
+    assert_eq!((&seen["health"]["available"], &seen["outclassed"]), (&json!(true), &json!([])));
+    assert!(seen["learned"]["watches"].is_array(), "it has answered before: {seen}");
     for i in 0..8 {
         assert_eq!(turn(&running, &format!("new {i}"), &[]).await.0, "fake/good", "nothing new goes there");
     }
@@ -80,11 +100,15 @@ async fn a_model_drains_goes_and_comes_back() {
     let running = start(folder.path(), &fake.base, &without).await;
     assert_eq!(standing(&running), Some(Standing::Removed));
     assert_eq!(turn(&running, "mine", &[]).await.0, "fake/good");
+    let seen = report(&running, "fake/leaving").await;
+    assert_eq!((&seen["status"], &seen["configured"]), (&json!("removed"), &json!(null)));
     running.stop().await;
 
     let running = start(folder.path(), &fake.base, &(leaving("") + ROUTE)).await;
     assert_eq!(standing(&running), Some(Standing::Nursery), "it comes back, and little was known of it");
     assert_eq!(status(&running, "fake/leaving").await, "nursery");
+    let seen = report(&running, "fake/leaving").await;
+    assert_eq!(seen["nursery"], json!({"reports": 0, "graduates_at": 50.0}));
     assert_eq!(status(&running, "fake/good").await, "steady");
     running.stop().await;
 }

@@ -9,9 +9,8 @@ use super::providers::{Provider, Providers};
 use crate::config::catalog::CatalogModel;
 use crate::config::raw::{RawModel, RawPrice};
 use crate::config::read::At;
-use crate::config::settings::PriceSource;
 use crate::config::suggest::or_else;
-use crate::domain::{Arm, ArmId, Capability, CapabilitySet, Catalog, Limits, Price, ProviderId};
+use crate::domain::{Arm, ArmId, Capability, CapabilitySet, Catalog, Limits, Price, PriceSource, ProviderId};
 
 /// Window of a model that neither the file nor the catalog tells: small enough for what runs locally.
 const UNKNOWN_CONTEXT_WINDOW: u32 = 8192;

@@ -3,6 +3,7 @@
 
 pub(super) mod drift;
 pub(super) mod judge;
+pub(super) mod models;
 pub(super) mod policies;
 pub(super) mod stats;
 
@@ -17,6 +18,7 @@ pub(super) fn router() -> Router<Api> {
         .route("/admin/stats", get(stats::get))
         .route("/admin/drift", get(drift::get))
         .route("/admin/judge", get(judge::get))
+        .route("/admin/models", get(models::get))
         .route("/admin/policies", get(policies::get))
         .route("/admin/policies/promote", post(policies::promote))
         .route("/admin/policies/rollback", post(policies::roll_back))

@@ -170,3 +170,29 @@ pub(in crate::http) struct ExperimentBody {
 pub(in crate::http) struct Ordered {
     event: u64,
 }
+
+/// Every model.
+#[derive(ToSchema)]
+pub(in crate::http) struct ModelReports {
+    models: Vec<ModelStatus>,
+}
+
+/// One model.
+#[derive(ToSchema)]
+struct ModelStatus {
+    model: String,
+    /// `new`, `nursery`, `steady`, `retire-suggested`, `draining` or `removed`.
+    status: String,
+    /// `provider`, `provider_model`, `price` (USD per million tokens), `price_from` (`catalog` or `config`), `drains`, `routes`,
+    /// `default_of`; null: it is configured no more.
+    configured: Option<serde_json::Map<String, serde_json::Value>>,
+    /// `available`, `excluded` (`unhealthy`, `rate_limited` or `busy`), `rests_ms`.
+    health: serde_json::Map<String, serde_json::Value>,
+    /// While it is new: `reports`, `graduates_at`.
+    nursery: Option<serde_json::Map<String, serde_json::Value>>,
+    /// `reports`, `evidence`, `offset`, `cost_factor`, `cached_share`, `condition`, and `watches` with their last alarms; null: nothing
+    /// was learned yet.
+    learned: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Routes on which it is worse than the default beyond doubt: `route`, `behind`, `retired`.
+    outclassed: Vec<serde_json::Map<String, serde_json::Value>>,
+}
