@@ -23,6 +23,7 @@ use crate::http::{Api, OpenWithoutKeys, Places, ServeOptions};
 use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, LearningOptions};
 use crate::policy::{self, GuardSettings, LearnedState, Learner, SimplePolicy, StateError};
 use crate::provider::{self, ProviderBuildError};
+use crate::routing::prior::{PriorError, shipped as shipped_prior};
 use crate::routing::{FeaturizeError, Featurizer, Route, RouteStrategy};
 use crate::service::{
     self, BudgetPlan, Chooser, Fleet, FleetError, Implicit, Judge, KeepPrompts, Reader, Reading,
@@ -49,6 +50,9 @@ pub enum AppError {
     /// The feature numbers are damaged.
     #[error(transparent)]
     Featurize(#[from] FeaturizeError),
+    /// The built-in prior does not fit the features.
+    #[error(transparent)]
+    Prior(#[from] PriorError),
     /// A provider cannot be set up.
     #[error(transparent)]
     Provider(#[from] ProviderBuildError),
@@ -290,13 +294,18 @@ fn start_learner(
 ) -> Result<LearningHandle, AppError> {
     let (schema, dim) = (featurizer.schema().clone(), featurizer.dim());
     let wanted_settings = policy::Settings { guard, ..policy::Settings::DEFAULT };
-    let empty = LearnedState::with_settings(schema.clone(), dim, wanted_settings)?;
+    let prior = Arc::new(shipped_prior(&schema)?);
+    let empty = LearnedState::with_prior(schema.clone(), Arc::clone(&prior), dim, wanted_settings)?;
     let make = || Box::new(empty.clone()) as Box<dyn Learner>;
     let wanted = schema;
     let restore = move |bytes: &[u8]| {
         let state = LearnedState::from_bytes(bytes).map_err(|e| e.to_string())?;
         if *state.schema() != wanted {
             return Err(format!("it is of schema {}, this version has {wanted}", state.schema()));
+        }
+        if *state.prior() != *prior {
+            let (theirs, ours) = (&state.prior().name, &prior.name);
+            return Err(format!("it began with prior {theirs}, this version has {ours}"));
         }
         if state.settings().guard != guard {
             return Err("it was made with another key_share or key_trust".to_owned());

@@ -1,6 +1,7 @@
 //! `pointsman bench`: the quality goals, measured on this machine.
 
-mod load;
+mod cold;
+pub(super) mod load;
 mod peers;
 mod poisoning;
 
@@ -30,6 +31,8 @@ enum Bench {
     Routing(RoutingArgs),
     /// What hostile keys cost the others, with the defences and without, on simulated calls
     Poisoning(poisoning::PoisoningArgs),
+    /// The first requests of a new deployment, with a prior that knows nothing of it and without
+    Cold(cold::ColdArgs),
     /// Time and result of retraining on a made-up log
     Retrain(super::bench_retrain::RetrainBenchArgs),
 }
@@ -116,6 +119,7 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     let args = match args.what {
         Bench::Routing(args) => args,
         Bench::Poisoning(args) => return poisoning::run(&args),
+        Bench::Cold(args) => return Ok(std::io::stdout().write_all(cold::run(&args)?.as_bytes())?),
         Bench::Retrain(args) => return super::bench_retrain::run(&args),
     };
     let loader = Loader::new(args.cache.clone(), args.models.clone())?;

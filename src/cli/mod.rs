@@ -16,6 +16,7 @@ mod replay;
 mod retrain;
 mod serve;
 mod train;
+mod train_prior;
 mod version;
 
 use std::process::ExitCode;
@@ -75,6 +76,8 @@ enum TrainCommand {
     Features(train::TrainFeaturesArgs),
     /// Fit the student: the table that stands in for MiniLM under load.
     Encoder(train::TrainEncoderArgs),
+    /// Fit what is supposed of models that nobody has reported on, on folders of recorded outcomes.
+    Prior(train_prior::TrainPriorArgs),
 }
 
 /// The demo draws its own picture; only what goes wrong is logged beside it.
@@ -103,6 +106,9 @@ pub fn main() -> ExitCode {
         }
         Command::Train { what: Some(TrainCommand::Encoder(args)), .. } => {
             train::run_encoder(args).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Train { what: Some(TrainCommand::Prior(args)), .. } => {
+            train_prior::run(args).map(|()| ExitCode::SUCCESS)
         }
         Command::Replay(args) => replay::run(&args),
         Command::Promote(args) => promote::run(&args),

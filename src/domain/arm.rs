@@ -32,6 +32,11 @@ impl Price {
         tokens * (self.input - self.cached_input.unwrap_or(self.input)).max(0.0) / 1e6
     }
 
+    /// USD per million tokens, three parts input to one part output: by what arms are compared.
+    pub fn blended(&self) -> f64 {
+        (3.0 * self.input + self.output) / 4.0
+    }
+
     /// Finite and not negative in every component.
     pub fn is_valid(&self) -> bool {
         [self.input, self.output, self.cached_input.unwrap_or(0.0)].iter().all(|p| p.is_finite() && *p >= 0.0)

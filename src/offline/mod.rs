@@ -12,6 +12,7 @@ pub mod exact;
 pub mod features;
 pub mod plots;
 pub mod poisoning;
+pub mod prior;
 pub mod replay;
 pub mod report;
 pub mod routing_bench;

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::error::LogError;
 use super::estimate::{Estimates, Evaluation, Evidence};
+use super::prior::beginning;
 use super::scenario::{Plan, Scenario, ScenarioError};
 use super::traces::{Progress, Traces};
 use crate::domain::{Arm, ArmId, FeatureSchema, PolicyVersion, RouteName, Seq};
 use crate::learning::fold;
-use crate::policy::{LearnedState, Policy, SimplePolicy};
+use crate::policy::{Policy, Settings, SimplePolicy};
 use crate::routing::{Route, RouteStrategy};
 use crate::store::Store;
 
@@ -56,7 +57,7 @@ pub fn replay(
 ) -> Result<Replayed, LogError> {
     let end = *store.committed().borrow();
     let start = Seq((end.0 as f64 * (1.0 - edited.share)) as u64);
-    let mut state = LearnedState::new(schema.clone(), dim)?;
+    let mut state = beginning(schema, dim, Settings::DEFAULT)?;
     fold(store, &mut state, start)?;
     let learned: Arc<dyn Policy> = state.snapshot(PolicyVersion::new(format!("learned@{start}")));
     progress(start.0, end.0);

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::error::LogError;
 use super::estimate::{EstimateError, Evaluation, Evidence};
 use super::plots::{self, Labels, PlotError};
+use super::prior::beginning;
 use super::scenario::{Scenario, ScenarioError};
 use super::traces::{Progress, SCAN, Traces};
 use crate::domain::{FeatureSchema, PolicyVersion, Preference, Seq, Weights};
@@ -100,7 +101,7 @@ struct Candidate {
 
 impl Candidate {
     fn new(schema: &FeatureSchema, dim: usize, settings: Settings) -> Result<Self, StateError> {
-        let state = LearnedState::with_settings(schema.clone(), dim, settings)?;
+        let state = beginning(schema, dim, settings)?;
         Ok(Self { state, joiner: Joiner::default(), fault: None })
     }
 

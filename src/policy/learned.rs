@@ -15,6 +15,7 @@ use super::drift::{Alarm, TrafficWatch};
 use super::explore::thrift::{self, Means};
 use super::explore::{Stakes, gamma};
 use super::heads::{ArmState, Call};
+use super::prior::{LevelPrior, Peer};
 use super::reporters::Reporters;
 use super::utility::{Reference, Scale, within_bounds};
 use super::{Ask, Policy, PolicyError, Proposal, Standing, nursery};
@@ -38,6 +39,9 @@ pub struct LearnedPolicy {
     gamma: f64,
     /// What the arms' quality has in common, shape `[d]`.
     pull: Vec<f64>,
+    /// Mean quality of each arm by its reports alone, and its variance.
+    levels: BTreeMap<ArmId, (f64, f64)>,
+    level_prior: LevelPrior,
     /// Reports on any arm so far.
     heard: u64,
     alarms: Arc<VecDeque<Alarm>>,
@@ -64,20 +68,36 @@ impl LearnedPolicy {
         let call = Call {
             x: &x,
             pull: &self.pull,
+            lift: 0.0,
             heard: self.heard,
             input_tokens: ask.input_tokens,
             max_output_tokens: ask.max_output_tokens,
             at: ask.at,
         };
         let mut scratch = Vec::with_capacity(self.dim);
+        let estimate = |(arm, lift): (&&Arm, f64)| {
+            self.state_of(&arm.id).estimate(arm, &Call { lift, ..call }, &mut scratch)
+        };
         let mut estimates: Vec<ArmEstimate> =
-            ask.arms.iter().map(|arm| self.state_of(&arm.id).estimate(arm, &call, &mut scratch)).collect();
+            ask.arms.iter().zip(self.lifts(ask.arms)).map(estimate).collect();
         self.price_the_cache(ask, &mut estimates);
         let scale = self.scale(ask, &estimates).dearer(ask.allowance.multiplier.likelier());
         for (utility, estimate) in scale.utilities(&estimates).into_iter().zip(&mut estimates) {
             estimate.utility = utility;
         }
         Ok(estimates)
+    }
+
+    /// By how much the others say of each arm's level that it is above what nobody knows of it.
+    fn lifts(&self, arms: &[&Arm]) -> impl Iterator<Item = f64> {
+        let peer = |arm: &&Arm| {
+            let usd = arm.price.blended();
+            let (mean, variance) = self.levels.get(&arm.id).copied().unwrap_or((0.0, f64::INFINITY));
+            Peer { log_usd: (usd > 0.0).then(|| usd.ln()), mean, variance }
+        };
+        let peers: Vec<Peer> = arms.iter().map(peer).collect();
+        let level = self.level_prior.level;
+        self.level_prior.expect(&peers).into_iter().map(move |expected| expected - level)
     }
 
     /// The arm that a conversation is on costs less for what its provider has of it in its cache, and the others have nothing of

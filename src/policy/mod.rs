@@ -15,7 +15,7 @@ mod fixtures;
 pub mod heads;
 pub mod learned;
 mod nursery;
-mod price_prior;
+pub mod prior;
 pub mod reporters;
 pub mod simple;
 pub mod utility;
@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 pub use learned::{ArmReport, Checkup, LearnedPolicy, LearnedState, Settings, StateError};
 pub use nursery::LONG_ENOUGH as GRADUATES_AT;
+pub use prior::{LevelPrior, Prior};
 pub use reporters::{GuardSettings, Provenance, Reporters};
 pub use simple::SimplePolicy;
 

@@ -8,6 +8,7 @@ mod decide;
 mod eligibility;
 mod explain;
 pub mod featurize;
+pub mod prior;
 mod route;
 pub mod statistics;
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use pointsman::domain::{EventBody, FeedbackRef, Seq};
 use pointsman::learning::{Actor, LearnerSource, LearningOptions, fold};
-use pointsman::policy::{LearnedState, Learner};
+use pointsman::policy::{LearnedState, Learner, Settings};
 use pointsman::routing::Featurizer;
+use pointsman::routing::prior::shipped;
 use pointsman::store::{Store, StoreOptions};
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -99,7 +100,8 @@ fn check_log(store: &Store, acknowledged: &HashMap<String, f64>) -> usize {
 /// The state of a restart (newest checkpoint and the rest of the log) is the fold of the whole log.
 fn check_state(store: &Store) {
     let featurizer = Featurizer::built_in().unwrap();
-    let empty = LearnedState::new(featurizer.schema().clone(), featurizer.dim()).unwrap();
+    let (schema, prior) = (featurizer.schema().clone(), Arc::new(shipped(featurizer.schema()).unwrap()));
+    let empty = LearnedState::with_prior(schema, prior, featurizer.dim(), Settings::DEFAULT).unwrap();
     let make = || Box::new(empty.clone()) as Box<dyn Learner>;
     let restore = |bytes: &[u8]| {
         LearnedState::from_bytes(bytes).map(|s| Box::new(s) as Box<dyn Learner>).map_err(|e| e.to_string())

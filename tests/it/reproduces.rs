@@ -10,6 +10,7 @@ use pointsman::embed::{Encoder, EncoderOptions};
 use pointsman::offline::dataset::{Cell, Dataset, Row};
 use pointsman::offline::routing_bench::{AsRecorded, Asked, Case, Live, LiveOptions, Parting, World};
 use pointsman::routing::featurize::Featurizer;
+use pointsman::routing::prior::shipped;
 use pointsman::wire::chat::prompt_of_text;
 use serde_json::json;
 
@@ -138,7 +139,8 @@ async fn compared(app: &TestApp, limits: Option<BudgetLimits>) -> Vec<Decision> 
         case.context = decision.context.clone().unwrap();
     }
     let options = LiveOptions { default_arm: 1, ..LiveOptions::default() };
-    let mut live = Live::new(&world, options, &AsRecorded, 0).unwrap();
+    let prior = Arc::new(shipped(cases[0].context.schema()).unwrap());
+    let mut live = Live::new(&world, options, &AsRecorded, 0).unwrap().supposing(prior).unwrap();
     if let Some(limits) = &limits {
         let stats = read(app.get("/admin/stats").await).await.1;
         live = live.with_budget(limits, UnixMs(stats["from_ms"].as_i64().unwrap()));

@@ -11,6 +11,7 @@ use super::super::progress::Progress;
 use crate::domain::Context;
 use crate::embed::{Encoder, EncoderOptions, Student};
 use crate::offline::dataset::{Dataset, Row};
+use crate::offline::prior::Recorded;
 use crate::offline::routing_bench::{Parting, World};
 use crate::offline::vectors::vectors;
 use crate::routing::featurize::Featurizer;
@@ -18,7 +19,7 @@ use crate::wire::chat::prompt_of_text;
 
 /// Who reads the prompts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum ReadBy {
+pub(in crate::cli) enum ReadBy {
     /// MiniLM
     Minilm,
     /// The student, which reads in MiniLM's place under load
@@ -61,7 +62,7 @@ impl ReadBy {
 }
 
 /// What all sets of a run are read with.
-pub(super) struct Loader {
+pub(in crate::cli) struct Loader {
     encoder: Encoder,
     student: Student,
     featurizer: Featurizer,
@@ -70,10 +71,10 @@ pub(super) struct Loader {
 }
 
 /// A set with its prompts' vectors and features.
-pub(super) struct Loaded {
-    set: Dataset,
-    contexts: Vec<Context>,
-    vectors: Vec<Arc<[f32]>>,
+pub(in crate::cli) struct Loaded {
+    pub(super) set: Dataset,
+    pub(super) contexts: Vec<Context>,
+    pub(super) vectors: Vec<Arc<[f32]>>,
 }
 
 impl Loader {
@@ -151,6 +152,11 @@ impl Loaded {
     /// The world of one set.
     pub fn world(&self, parting: Parting) -> anyhow::Result<World> {
         Ok(World::new(&self.set, &self.contexts, &self.vectors, parting)?)
+    }
+
+    /// What a prior is fitted on.
+    pub fn recorded(&self) -> Recorded<'_> {
+        Recorded { set: &self.set, contexts: &self.contexts }
     }
 
     /// The world of this set followed by another, over the models that both have; of those, the ones with a cost on every prompt of both.

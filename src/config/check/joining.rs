@@ -7,7 +7,7 @@ use super::arms::Arms;
 use crate::config::raw::{RawModel, RawPrior};
 use crate::config::read::At;
 use crate::config::settings::PriorSource;
-use crate::domain::{ArmId, Catalog, Price};
+use crate::domain::{ArmId, Catalog};
 use crate::routing::Route;
 
 /// Tiers, and what a model of each typically costs in USD per million tokens, three parts input to one part output.
@@ -61,7 +61,7 @@ impl Check<'_> {
     /// By what arms are compared when one is judged by its price.
     pub(super) fn comparable_usd(&self, raw: &[RawModel], catalog: &Catalog) -> BTreeMap<ArmId, f64> {
         let mut all: BTreeMap<ArmId, f64> =
-            catalog.arms().iter().map(|arm| (arm.id.clone(), blended(&arm.price))).collect();
+            catalog.arms().iter().map(|arm| (arm.id.clone(), arm.price.blended())).collect();
         for model in raw {
             let id = ArmId::from(model.id.as_str());
             if let Some(tier) = &model.tier {
@@ -98,8 +98,4 @@ impl Check<'_> {
         }
         all
     }
-}
-
-fn blended(price: &Price) -> f64 {
-    (3.0 * price.input + price.output) / 4.0
 }

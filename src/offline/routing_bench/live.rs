@@ -1,5 +1,7 @@
 //! A stream of requests as the service would have lived it: route first, hear of the outcome after.
 
+use std::sync::Arc;
+
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -9,7 +11,7 @@ use super::world::{Case, Outcome, World};
 use crate::domain::{Allowance, Arm, ArmId, BudgetLimits, Constraints, Preference, UnixMs};
 use crate::policy::budget::{Amount, PaceSettings, Pacer, Purse, offers};
 use crate::policy::explore::draw;
-use crate::policy::{Ask, Exploration, Policy, Proposal, Settings, StateError};
+use crate::policy::{Ask, Exploration, Policy, Prior, Proposal, Settings, StateError};
 
 /// What the world does while a stream runs; `turn` counts requests from 0. As it is, the world is as recorded.
 pub trait Script {
@@ -115,6 +117,15 @@ impl<'a> Live<'a> {
         // Another stream of numbers than the order's.
         let rng = StdRng::seed_from_u64(seed ^ 0x6c69_7665);
         Ok(Self { world, options, script, pupil, budget: None, rng, turn: 0 })
+    }
+
+    /// Begins with what `prior` supposes; what was learned so far is forgotten.
+    ///
+    /// # Errors
+    /// When the prior is over other features.
+    pub fn supposing(mut self, prior: Arc<Prior>) -> Result<Self, StateError> {
+        self.pupil = Pupil::with_prior(self.world, &self.options.settings, prior)?;
+        Ok(self)
     }
 
     /// Keeps to a budget that is full at `at`.

@@ -10,6 +10,7 @@
 //! Numbers are reported for fold 1, so what is tuned here must be confirmed on rows that nobody has seen.
 
 mod clusters;
+mod cold;
 mod curve;
 mod join;
 mod live;
@@ -26,6 +27,7 @@ mod weights;
 mod windows;
 mod world;
 
+pub use cold::{chosen, cold};
 pub use curve::{Curve, Point, Span};
 pub use join::join;
 pub use live::{AsRecorded, Asked, Live, LiveOptions, Script, Step};

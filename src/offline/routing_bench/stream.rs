@@ -11,7 +11,8 @@ use super::world::{Case, World};
 use crate::domain::{Allowance, Arm, Constraints, PolicyVersion, Preference, UnixMs};
 use crate::policy::explore::draw;
 use crate::policy::{
-    Ask, Bill, Exploration, LearnedPolicy, LearnedState, Learner, Observation, Policy, Provenance, StateError,
+    Ask, Bill, Exploration, LearnedPolicy, LearnedState, Learner, Observation, Policy, Prior, Provenance,
+    Settings, StateError,
 };
 
 /// How a stream is learned from.
@@ -46,10 +47,16 @@ pub struct Pupil<'a> {
 
 impl<'a> Pupil<'a> {
     /// Knows nothing.
-    pub fn new(world: &'a World, options: &crate::policy::Settings) -> Result<Self, StateError> {
+    pub fn new(world: &'a World, options: &Settings) -> Result<Self, StateError> {
+        let none = Prior::none(world.training[0].context.features().len());
+        Self::with_prior(world, options, Arc::new(none))
+    }
+
+    /// Supposes what the prior does.
+    pub fn with_prior(world: &'a World, options: &Settings, prior: Arc<Prior>) -> Result<Self, StateError> {
         let context = &world.training[0].context;
         let (schema, dim) = (context.schema().clone(), context.features().len());
-        let state = LearnedState::with_settings(schema, dim, *options)?;
+        let state = LearnedState::with_prior(schema, prior, dim, *options)?;
         Ok(Self { world, state, ticks: vec![0; world.arms.len()] })
     }
 

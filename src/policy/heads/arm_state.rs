@@ -10,6 +10,7 @@ use crate::domain::{AnswerKind, Arm, ArmEstimate, UnixMs};
 use crate::math::cholesky::NotPositive;
 use crate::math::ewma::CountedMean;
 use crate::policy::drift::{ArmDrift, Change, Signal};
+use crate::policy::prior::Prior;
 
 /// The typical call looks back about this many calls: `1 - 1 / 1000`.
 const TYPICAL_DECAY: f64 = 0.999;
@@ -54,6 +55,8 @@ pub struct Call<'a> {
     pub x: &'a [f64],
     /// What the arms' quality has in common, shape `[d]`; see [`super::Ridge::estimate`].
     pub pull: &'a [f64],
+    /// By how much more than that the other arms say of this arm's level; see [`crate::policy::LevelPrior::expect`].
+    pub lift: f64,
     /// Reports on any arm so far.
     pub heard: u64,
     /// Input tokens.
@@ -82,11 +85,11 @@ impl ArmState {
     ///
     /// # Errors
     /// When the settings give no proper prior.
-    pub fn new(dim: usize, settings: &HeadSettings) -> Result<Self, NotPositive> {
+    pub fn new(prior: &Prior, settings: &HeadSettings) -> Result<Self, NotPositive> {
         let typical = CountedMean::new(TYPICAL_DECAY, TYPICAL_TOKENS, TYPICAL_GUESS_WEIGHT);
         Ok(Self {
-            quality: QualityHead::new(dim, settings)?,
-            length: LengthHead::new(dim, settings)?,
+            quality: QualityHead::new(prior, settings)?,
+            length: LengthHead::new(prior, settings)?,
             latency: LatencyHead::default(),
             failure: FailureHead::default(),
             cost: CostHead::default(),

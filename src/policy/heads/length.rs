@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{HeadSettings, Ridge, RidgePrior, Sample};
 use crate::math::cholesky::NotPositive;
 use crate::math::ewma::CountedMean;
+use crate::policy::prior::Prior;
 
 /// The calibrator looks back about this many calls: `1 - 1 / 500`.
 const KAPPA_DECAY: f64 = 0.998;
@@ -31,8 +32,9 @@ impl LengthHead {
     ///
     /// # Errors
     /// When the settings give no proper prior.
-    pub fn new(dim: usize, settings: &HeadSettings) -> Result<Self, NotPositive> {
-        let prior = RidgePrior::flat(dim, &settings.length, settings.rho);
+    pub fn new(prior: &Prior, settings: &HeadSettings) -> Result<Self, NotPositive> {
+        let flat = RidgePrior::flat(prior.length.len(), &settings.length, settings.rho);
+        let prior = flat.around(&prior.length);
         let kappa = CountedMean::new(KAPPA_DECAY, 1.0, KAPPA_GUESS_WEIGHT);
         Ok(Self { ridge: Ridge::new(prior, settings.decay)?, kappa })
     }
@@ -83,7 +85,7 @@ mod tests {
 
     #[test]
     fn it_learns_which_prompts_get_long_answers_and_meets_their_mean() {
-        let mut head = LengthHead::new(2, &HeadSettings::DEFAULT).unwrap();
+        let mut head = LengthHead::new(&Prior::none(2), &HeadSettings::DEFAULT).unwrap();
         assert!((head.expected_tokens(&[0.0, 1.0]) - 300.0).abs() < 1e-6);
         for i in 0..3000u32 {
             // Around e^4 and e^6, spread so that mean and median differ.
@@ -99,7 +101,7 @@ mod tests {
 
     #[test]
     fn an_empty_answer_counts_as_one_token() {
-        let mut head = LengthHead::new(1, &HeadSettings::DEFAULT).unwrap();
+        let mut head = LengthHead::new(&Prior::none(1), &HeadSettings::DEFAULT).unwrap();
         (0..500).for_each(|_| head.observe(&[1.0], 0.0).unwrap());
         assert!(head.expected_tokens(&[1.0]) < 2.0);
     }

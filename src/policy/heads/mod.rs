@@ -21,7 +21,7 @@ pub use latency::{LatencyHead, Timing};
 pub use length::LengthHead;
 pub use offset::{Offset, OffsetSettings};
 pub use quality::{QualityHead, Report};
-pub use ridge::{FlatPrior, Ridge, RidgePrior, Sample, common_slopes};
+pub use ridge::{Common, FlatPrior, Ridge, RidgePrior, Sample, Spread, common_slopes};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,8 +30,8 @@ pub use super::Bill;
 /// What the heads of a new arm start from. Part of the state: a checkpoint carries its own.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeadSettings {
-    /// Quality before any report; the slopes are those by which an arm differs from what all arms have in common.
-    pub quality: FlatPrior,
+    /// Quality around its level; the slopes are those by which an arm differs from what all arms have in common.
+    pub quality: Spread,
     /// How much one feature of unit variance may shift the quality of all arms alike.
     pub common_slope_sd: f64,
     /// Natural logarithm of output tokens before any call.
@@ -47,7 +47,7 @@ pub struct HeadSettings {
 impl HeadSettings {
     /// Found on the tuning fold; see training/README.md.
     pub const DEFAULT: Self = Self {
-        quality: FlatPrior { level: 0.7, level_sd: 0.25, slope_sd: 0.013, noise_sd: 0.3 },
+        quality: Spread { slope_sd: 0.013, noise_sd: 0.3 },
         common_slope_sd: 0.05,
         length: FlatPrior { level: LOG_TYPICAL_TOKENS, level_sd: 2.0, slope_sd: 0.2, noise_sd: 0.8 },
         rho: 1.0,

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, HeadSettings, Offset, Ridge, RidgePrior, Sample};
+use super::{Call, FlatPrior, HeadSettings, Offset, Ridge, RidgePrior, Sample};
 use crate::domain::{Estimate, Replaced};
 use crate::math::cholesky::NotPositive;
+use crate::policy::prior::Prior;
 
 /// One report, checked.
 #[derive(Debug, Clone, Copy)]
@@ -30,12 +31,19 @@ pub struct QualityHead {
 }
 
 impl QualityHead {
-    /// Knows the prior alone.
+    /// Knows the prior alone. What all arms have in common is no part of it: see [`Call::pull`].
     ///
     /// # Errors
     /// When the settings give no proper prior.
-    pub fn new(dim: usize, settings: &HeadSettings) -> Result<Self, NotPositive> {
-        let prior = RidgePrior::flat(dim, &settings.quality, settings.rho);
+    pub fn new(prior: &Prior, settings: &HeadSettings) -> Result<Self, NotPositive> {
+        let (levels, spread) = (&prior.levels, &settings.quality);
+        let flat = FlatPrior {
+            level: levels.level,
+            level_sd: levels.own_sd,
+            slope_sd: spread.slope_sd,
+            noise_sd: spread.noise_sd,
+        };
+        let prior = RidgePrior::flat(prior.quality.len(), &flat, settings.rho);
         let offset = Offset::new(settings.offset);
         Ok(Self { ridge: Ridge::new(prior, settings.decay)?, reports: 0, offset })
     }
@@ -61,7 +69,7 @@ impl QualityHead {
 
     /// Quality in [0, 1] and how sure it is. `scratch` is overwritten.
     pub fn estimate(&self, call: &Call<'_>, scratch: &mut Vec<f64>) -> Estimate {
-        let estimate = self.ridge.estimate(call.x, call.pull, scratch);
+        let estimate = self.ridge.estimate(call.x, (call.pull, call.lift), scratch);
         let mean = estimate.mean + self.offset.at(call.heard);
         Estimate { mean: mean.clamp(0.0, 1.0), ..estimate }
     }

@@ -25,6 +25,15 @@ pub struct FlatPrior {
     pub noise_sd: f64,
 }
 
+/// How much one feature of unit variance may shift a value, and how far single values are from the regression, for weight 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Of the slopes.
+    pub slope_sd: f64,
+    /// Of the values.
+    pub noise_sd: f64,
+}
+
 /// Mean `m` and diagonal precision of the coefficients, both `[d]`, and a guess of the variance of a value of weight 1. In units
 /// of that noise the precision is `rho A0`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +56,13 @@ impl RidgePrior {
             (*m, *p) = (flat.level, precision_of(flat.level_sd));
         }
         Self { mean, precision, noise: flat.noise_sd.powi(2) }
+    }
+
+    /// The same with these slopes for its mean, shape `[d]`; the last, the constant's, is not read.
+    pub fn around(mut self, slopes: &[f64]) -> Self {
+        let all = self.mean.len().saturating_sub(1);
+        self.mean.iter_mut().zip(slopes).take(all).for_each(|(mean, slope)| *mean = *slope);
+        self
     }
 
     /// What pulls the coefficients from this mean to another, before the noise: `precision * (to - mean)`, shape `[d]`.
@@ -103,6 +119,13 @@ impl Sums {
         self.count *= keep;
     }
 
+    /// Sum of weights, of features and of values; the last feature is the constant 1. `None` without samples.
+    fn moments(&self) -> Option<(f64, &[f64], f64)> {
+        let of_x = self.xx.get(packed_len(self.xy.len().checked_sub(1)?)..)?;
+        let (own, sum) = (*of_x.last()?, *self.xy.last()?);
+        (own > 0.0).then_some((own, of_x, sum))
+    }
+
     fn add(&mut self, x: &[f64], weight: f64, weighted_y: f64, weighted_yy: f64) {
         rank_one(&mut self.xx, x, weight);
         self.xy.iter_mut().zip(x).for_each(|(s, xi)| *s += weighted_y * xi);
@@ -131,10 +154,7 @@ impl Sums {
 
     /// Variance of a value of weight 1 around the mean; the last feature is the constant 1.
     fn spread(&self, prior: &RidgePrior) -> Result<f64, NotPositive> {
-        let (weight, sum) = match (self.xx.last(), self.xy.last()) {
-            (Some(weight), Some(sum)) if *weight > 0.0 => (*weight, *sum),
-            _ => (f64::INFINITY, 0.0),
-        };
+        let (weight, sum) = self.moments().map_or((f64::INFINITY, 0.0), |(own, _, sum)| (own, sum));
         self.variance(prior, self.yy - sum * sum / weight)
     }
 
@@ -149,24 +169,48 @@ impl Sums {
     }
 }
 
-/// The slopes that regressions over the same features have in common, as the mean of a prior, shape `[d]`: a fit of their samples
-/// together, each around its own mean, so that regressions may differ in level. At the samples' centre it gives `flat.level`.
+/// What regressions over the same features have in common.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Common {
+    /// Shape `[d]`; the last is 0.
+    slopes: Vec<f64>,
+    /// Where their samples are, shape `[d]`; the last is 1.
+    centre: Vec<f64>,
+}
+
+impl Common {
+    /// The mean of a prior that gives `level` at the samples' centre, shape `[d]`.
+    pub fn through(&self, level: f64) -> Vec<f64> {
+        let mut mean = self.slopes.clone();
+        if let Some(constant) = mean.last_mut() {
+            *constant = level - dot(&self.slopes, &self.centre);
+        }
+        mean
+    }
+
+    /// Mean of a regression's values, had they been given at the centre of all samples, and its variance; infinite without samples.
+    pub fn level_of(&self, ridge: &Ridge) -> (f64, f64) {
+        let Some((own, of_x, sum)) = ridge.sums.moments() else { return (0.0, f64::INFINITY) };
+        let easier: f64 = self.slopes.iter().zip(of_x).map(|(slope, x)| slope * x / own).sum();
+        (sum / own - easier + dot(&self.slopes, &self.centre), ridge.fit.prior_noise / own)
+    }
+}
+
+/// The slopes that regressions over the same features have in common, around `supposed`, shape `[d]`: a fit of their samples
+/// together, each around its own mean, so that regressions may differ in level.
 ///
 /// # Errors
 /// When the sums are not finite.
 pub fn common_slopes<'a>(
     ridges: impl Iterator<Item = &'a Ridge>,
-    flat: &FlatPrior,
-    dim: usize,
-) -> Result<Vec<f64>, NotPositive> {
+    spread: &Spread,
+    supposed: &[f64],
+) -> Result<Common, NotPositive> {
+    let dim = supposed.len();
     let mut pooled = Sums { xx: vec![0.0; packed_len(dim)], xy: vec![0.0; dim], yy: 0.0, count: 0.0 };
     let (mut centre, mut weight) = (vec![0.0; dim], 0.0);
     for sums in ridges.map(|r| &r.sums) {
-        let of_x = &sums.xx[packed_len(dim - 1)..];
-        let (own, sum) = (of_x[dim - 1], sums.xy[dim - 1]);
-        if own <= 0.0 {
-            continue;
-        }
+        let Some((own, of_x, sum)) = sums.moments() else { continue };
         pooled.xx.iter_mut().zip(&sums.xx).for_each(|(p, s)| *p += s);
         rank_one(&mut pooled.xx, of_x, -1.0 / own);
         for j in 0..dim {
@@ -177,12 +221,13 @@ pub fn common_slopes<'a>(
         pooled.count += sums.count;
         weight += own;
     }
-    let around = FlatPrior { level: 0.0, ..*flat };
-    let mut slopes = pooled.fit(&RidgePrior::flat(dim, &around, 1.0))?.theta;
-    slopes[dim - 1] = 0.0;
-    let at_centre = if weight > 0.0 { dot(&slopes, &centre) / weight } else { 0.0 };
-    slopes[dim - 1] = flat.level - at_centre;
-    Ok(slopes)
+    let around =
+        FlatPrior { level: 0.0, level_sd: 1.0, slope_sd: spread.slope_sd, noise_sd: spread.noise_sd };
+    let prior = RidgePrior::flat(dim, &around, 1.0).around(supposed);
+    let mut slopes = pooled.fit(&prior)?.theta;
+    centre.iter_mut().for_each(|x| *x /= f64::max(weight, f64::MIN_POSITIVE));
+    (slopes[dim - 1], centre[dim - 1]) = (0.0, 1.0);
+    Ok(Common { slopes, centre })
 }
 
 /// Occasions of doubt that are remembered apart.
@@ -290,14 +335,15 @@ impl Ridge {
         dot(&self.fit.theta, x)
     }
 
-    /// Expected value at `x`, shape `[d]`, had the prior the mean that `pull` stands for, and how sure that is:
-    /// `sigma sqrt(x' A^-1 x)`. `scratch` is overwritten.
+    /// Expected value at `x`, shape `[d]`, had the prior the mean that `pull` stands for and a level that is `lift` above that, and
+    /// how sure that is: `sigma sqrt(x' A^-1 x)`. `scratch` is overwritten.
     ///
     /// The coefficients are linear in the prior's mean, so another mean needs no new fit: it adds `noise pull' A^-1 x`.
-    pub fn estimate(&self, x: &[f64], pull: &[f64], scratch: &mut Vec<f64>) -> Estimate {
+    pub fn estimate(&self, x: &[f64], (pull, lift): (&[f64], f64), scratch: &mut Vec<f64>) -> Estimate {
         let form = self.fit.factor.inverse_quadratic(x, scratch);
         self.fit.factor.solve_upper(scratch);
-        let shift = self.fit.prior_noise * dot(pull, scratch);
+        let level = self.prior.precision.last().zip(scratch.last()).map_or(0.0, |(p, s)| p * s);
+        let shift = self.fit.prior_noise * (dot(pull, scratch) + lift * level);
         Estimate { mean: self.mean(x) + shift, sd: self.fit.sigma * form.sqrt() }
     }
 

@@ -100,7 +100,7 @@ impl LearnedState {
         let ridge = self.arm(arm).unwrap_or(&self.unknown).quality().ridge();
         match pull {
             Some(pull) => {
-                let estimate = ridge.estimate(x, pull, &mut Vec::with_capacity(x.len()));
+                let estimate = ridge.estimate(x, (pull, 0.0), &mut Vec::with_capacity(x.len()));
                 (estimate.mean, estimate.sd)
             }
             None => (ridge.mean(x), 0.0),
@@ -160,7 +160,7 @@ impl LearnedState {
                 self.observe(side.arm, &nothing)?;
             }
         }
-        let pull = self.pull();
+        let pull = self.shared().pull;
         let [q1, q2] = [0, 1].map(|i| self.expected(sides[i].arm, &xs[i], Some(&pull)));
         let site = site(q1.0 - q2.0, q1.1 * q1.1 + q2.1 * q2.1, score);
         let belief =

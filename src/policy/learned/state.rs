@@ -13,9 +13,9 @@ use super::{LearnedPolicy, check_context};
 use crate::domain::{ArmId, Context, FeatureSchema, PolicyVersion, UnixMs};
 use crate::math::cholesky::NotPositive;
 use crate::policy::drift::{Alarm, REMEMBERED, Signal, TrafficWatch};
-use crate::policy::heads::{Answer, ArmState, Changes, FlatPrior, HeadSettings, Report, common_slopes};
+use crate::policy::heads::{Answer, ArmState, Changes, HeadSettings, Report, Spread, common_slopes};
 use crate::policy::reporters::{GuardSettings, Reporters};
-use crate::policy::{LearnError, Learner, Observation, Policy};
+use crate::policy::{LearnError, Learner, Observation, Policy, Prior};
 
 pub use roster::Roster;
 pub use stored::StateError;
@@ -46,12 +46,22 @@ impl Settings {
         Self { heads: HeadSettings::DEFAULT, gamma: 100.0, guard: GuardSettings::DEFAULT };
 }
 
+/// What the arms have in common.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Shared {
+    /// See [`crate::policy::heads::Call::pull`], shape `[d]`.
+    pub pull: Vec<f64>,
+    /// Mean quality of each arm by its reports alone, on the prompts of all, and its variance.
+    pub levels: BTreeMap<ArmId, (f64, f64)>,
+}
+
 /// Everything the learner knows. Arms appear when first observed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LearnedState {
     schema: FeatureSchema,
     dim: usize,
     settings: Settings,
+    prior: Arc<Prior>,
     pub(super) unknown: Arc<ArmState>,
     /// Who reports, and how far they are believed.
     pub(super) reporters: Arc<Reporters>,
@@ -80,21 +90,35 @@ impl LearnedState {
     /// # Errors
     /// When `dim` is 0 or above 1024, or the settings give no proper prior.
     pub fn with_settings(schema: FeatureSchema, dim: usize, settings: Settings) -> Result<Self, StateError> {
+        Self::with_prior(schema, Arc::new(Prior::none(dim.min(MAX_DIM))), dim, settings)
+    }
+
+    /// As [`Self::with_settings`], with what is supposed of prompts and of arms that nobody has reported on.
+    ///
+    /// # Errors
+    /// When `dim` is 0 or above 1024, the prior is over another number of features, or the settings give no proper prior.
+    pub fn with_prior(
+        schema: FeatureSchema,
+        prior: Arc<Prior>,
+        dim: usize,
+        settings: Settings,
+    ) -> Result<Self, StateError> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         let heads = &settings.heads;
         let fits = positive(settings.gamma)
             && positive(heads.common_slope_sd)
             && heads.offset.is_sound()
             && settings.guard.is_sound();
-        if !(1..=MAX_DIM).contains(&dim) || !fits {
+        if !(1..=MAX_DIM).contains(&dim) || !fits || !prior.is_sound(dim) {
             return Err(StateError::Settings { dim });
         }
-        let unknown = ArmState::new(dim, &settings.heads).map_err(|_| StateError::Settings { dim })?;
+        let unknown = ArmState::new(&prior, &settings.heads).map_err(|_| StateError::Settings { dim })?;
         Ok(Self {
             reporters: Arc::new(Reporters::new(settings.guard)),
             schema,
             dim,
             settings,
+            prior,
             unknown: Arc::new(unknown),
             heard: 0,
             now: UnixMs(0),
@@ -123,6 +147,11 @@ impl LearnedState {
         Ok(Self { settings, ..self.clone() })
     }
 
+    /// What it supposed at its beginning.
+    pub fn prior(&self) -> &Prior {
+        &self.prior
+    }
+
     /// What the features mean.
     pub fn schema(&self) -> &FeatureSchema {
         &self.schema
@@ -145,12 +174,15 @@ impl LearnedState {
 
     /// As [`Learner::freeze`], with the type kept.
     pub fn snapshot(&self, version: PolicyVersion) -> Arc<LearnedPolicy> {
+        let shared = self.shared();
         Arc::new(LearnedPolicy {
             version,
             schema: self.schema.clone(),
             dim: self.dim,
             gamma: self.settings.gamma,
-            pull: self.pull(),
+            pull: shared.pull,
+            levels: shared.levels,
+            level_prior: self.prior.levels,
             heard: self.heard,
             alarms: Arc::clone(&self.alarms),
             raised: self.raised,
@@ -165,13 +197,20 @@ impl LearnedState {
     /// What the arms' quality has in common: some prompts are hard for all of them. An arm that has been heard little of is
     /// pulled there, and an arm that was drawn on easy prompts alone is not taken for a good one. Computed from the arms' sums, so
     /// it is not stored and the order of reports does not matter. Should the sums not allow a fit, nothing is shared.
-    pub(super) fn pull(&self) -> Vec<f64> {
+    pub(super) fn shared(&self) -> Shared {
         let heads = &self.settings.heads;
-        let flat = FlatPrior { slope_sd: heads.common_slope_sd, ..heads.quality };
+        let spread = Spread { slope_sd: heads.common_slope_sd, ..heads.quality };
         let ridges = self.arms.values().map(|arm| arm.quality().ridge());
-        match common_slopes(ridges, &flat, self.dim) {
-            Ok(common) => self.unknown.quality().ridge().prior().pull(&common),
-            Err(_) => vec![0.0; self.dim],
+        match common_slopes(ridges, &spread, &self.prior.quality) {
+            Ok(common) => Shared {
+                pull: self.unknown.quality().ridge().prior().pull(&common.through(self.prior.levels.level)),
+                levels: self
+                    .arms
+                    .iter()
+                    .map(|(id, arm)| (id.clone(), common.level_of(arm.quality().ridge())))
+                    .collect(),
+            },
+            Err(_) => Shared { pull: vec![0.0; self.dim], levels: BTreeMap::new() },
         }
     }
 

@@ -164,8 +164,8 @@ fn the_posterior_of_a_recorded_log_is_what_it_was() {
         })
         .collect();
     insta::assert_snapshot!(seen.join("\n"), @r"
-    a -0.025298423 0.016847784 0.474944620 sigma 0.292022858
-    b 0.025911086 -0.008166739 0.477396638 sigma 0.276848798
+    a -0.026507345 0.016770956 0.479437868 sigma 0.292083002
+    b 0.026386773 -0.007429774 0.481386434 sigma 0.276899801
     ");
 }
 
@@ -290,9 +290,11 @@ fn it_answers_for_arms_it_has_never_seen_and_refuses_without_a_context() {
     let mut question =
         Question::new(vec![arm("a", 1.0, 4.0), arm("b", 2.0, 8.0)], Some(context(&[0.0, 0.0])));
     let proposal = question.ask(|ask| policy.propose(ask)).unwrap();
-    let first = &proposal.estimates[0];
-    assert_eq!(first.arm, ArmId::from("a"), "of equals the cheaper");
-    assert!((first.quality.mean - 0.7).abs() < 1e-9 && first.quality.sd > 0.2);
+    let of = |id: &str| proposal.estimates.iter().find(|e| e.arm.as_str() == id).unwrap();
+    let (first, dearer) = (of("a"), of("b"));
+    let lift = dearer.quality.mean - first.quality.mean;
+    assert!((lift - 0.04 * 2f64.ln()).abs() < 1e-9, "twice the price is supposed to be a little better");
+    assert!((first.quality.mean + lift / 2.0 - 0.7).abs() < 1e-9 && first.quality.sd > 0.1);
     assert!((first.output_tokens - 300.0).abs() < 1e-6);
     assert!((first.cost_usd - (100.0 + 4.0 * 300.0) / 1e6).abs() < 1e-12);
     assert!((first.latency_ms.p50 - 7000.0).abs() < 1.0);

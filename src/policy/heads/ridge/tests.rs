@@ -47,7 +47,7 @@ proptest! {
         }
         prop_assert!((told.sigma() - only_last.sigma()).abs() < 1e-9);
         let (x, pull) = ([0.3, -0.2, 0.9, 1.0], [1.0, 2.0, 0.5, 3.0]);
-        let (a, b) = (told.estimate(&x, &pull, &mut Vec::new()), only_last.estimate(&x, &pull, &mut Vec::new()));
+        let (a, b) = (told.estimate(&x, (&pull, 0.0), &mut Vec::new()), only_last.estimate(&x, (&pull, 0.0), &mut Vec::new()));
         prop_assert!((a.mean - b.mean).abs() < 1e-9 && (a.sd - b.sd).abs() < 1e-9);
     }
 
@@ -119,8 +119,12 @@ fn a_pull_is_another_prior_mean() {
         give(&mut moved, &x, (0.5, 1.0), tick, None);
     }
     let (x, pull) = ([0.3, -0.2, 0.9, 1.0], pulled.prior().pull(&to));
-    assert!((pulled.estimate(&x, &pull, &mut Vec::new()).mean - moved.mean(&x)).abs() < 1e-9);
+    assert!((pulled.estimate(&x, (&pull, 0.0), &mut Vec::new()).mean - moved.mean(&x)).abs() < 1e-9);
     assert!((pulled.mean(&x) - moved.mean(&x)).abs() > 1e-3);
+    // A lift is one of the level alone.
+    let higher = [to[0], to[1], to[2], to[3] + 0.1];
+    let by_pull = pulled.estimate(&x, (&pulled.prior().pull(&higher), 0.0), &mut Vec::new());
+    assert!((pulled.estimate(&x, (&pull, 0.1), &mut Vec::new()).mean - by_pull.mean).abs() < 1e-12);
 }
 
 #[test]
@@ -138,11 +142,21 @@ fn common_slopes_are_found_whatever_the_levels() {
             ridge
         })
         .collect();
-    let common = common_slopes(ridges.iter(), &FLAT, 4).unwrap();
-    assert!((common[0] - 0.08).abs() < 0.005 && (common[1] + 0.05).abs() < 0.005, "{common:?}");
-    let at_centre = common[3] + 0.5 * common[0] - 0.5 * common[1];
-    assert!((at_centre - FLAT.level).abs() < 0.005, "{common:?}");
-    assert_eq!(common_slopes([].into_iter(), &FLAT, 4).unwrap(), [0.0, 0.0, 0.0, FLAT.level]);
+    let spread = Spread { slope_sd: FLAT.slope_sd, noise_sd: FLAT.noise_sd };
+    let common = common_slopes(ridges.iter(), &spread, &[0.0; 4]).unwrap();
+    let mean = common.through(0.6);
+    assert!((mean[0] - 0.08).abs() < 0.005 && (mean[1] + 0.05).abs() < 0.005, "{mean:?}");
+    assert!((mean[3] + 0.5 * mean[0] - 0.5 * mean[1] - 0.6).abs() < 0.005, "{mean:?}");
+    // Each is as good as its level says at the centre of all prompts, whichever it was given.
+    for (ridge, level) in ridges.iter().zip([0.1, 0.5, 0.9]) {
+        let (found, variance) = common.level_of(ridge);
+        let at_centre = level + 0.5 * slope[0] - 0.5 * slope[1];
+        assert!((found - at_centre).abs() < 0.01 && variance < 0.01, "{found} of {at_centre}, {variance}");
+    }
+    let supposed = [0.1, -0.2, 0.0, 0.0];
+    let nothing = common_slopes([].into_iter(), &spread, &supposed).unwrap();
+    assert_eq!(nothing.through(0.6), [0.1, -0.2, 0.0, 0.6]);
+    assert_eq!(nothing.level_of(&fresh(1.0)).1, f64::INFINITY);
 }
 
 #[test]

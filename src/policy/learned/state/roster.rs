@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::LearnedState;
 use crate::domain::{ArmId, ArmPrior, ContextError};
 use crate::policy::LearnError;
-use crate::policy::price_prior::{Peer, level_at};
+use crate::policy::prior::Peer;
 
 /// How many reports the rows of a sheet count for at most.
 const SHEET_ROWS: f64 = 200.0;
@@ -71,18 +71,21 @@ impl LearnedState {
                 })
             }
             ArmPrior::Price { usd, peers } => {
-                let peers: Vec<Peer> = peers
+                let mut peers: Vec<Peer> = peers
                     .iter()
                     .filter_map(|(peer, usd)| {
                         let ridge = self.arm(peer)?.quality().ridge();
-                        let level = ridge.theta().last().copied()?;
-                        Some(Peer { usd: *usd, level, evidence: ridge.evidence() })
+                        let mean = ridge.theta().last().copied()?;
+                        let variance = ridge.sigma().powi(2) / ridge.evidence();
+                        Some(Peer { log_usd: Some(usd.ln()), mean, variance })
                     })
                     .collect();
                 if !usd.is_finite() || *usd <= 0.0 {
                     return Err(LearnError::BadNumber { field: "prior.usd", value: *usd });
                 }
-                let level = level_at(*usd, &peers);
+                let itself = Peer { log_usd: Some(usd.ln()), mean: 0.0, variance: f64::INFINITY };
+                peers.push(itself);
+                let Some(level) = self.prior.levels.expect(&peers).pop() else { return Ok(()) };
                 self.change(arm, |state| {
                     state.start_from(|own| own.suppose(level, PRICE_REPORTS)).map(|()| Vec::new())
                 })

@@ -11,6 +11,7 @@ use crate::domain::{ArmId, FeatureSchema, UnixMs};
 use crate::math::cholesky::NotPositive;
 use crate::policy::drift::{Alarm, REMEMBERED, TrafficWatch};
 use crate::policy::heads::ArmState;
+use crate::policy::prior::Prior;
 use crate::policy::reporters::Reporters;
 
 /// First bytes of a stored state; the last is the version of the form.
@@ -52,6 +53,7 @@ struct Stored {
     schema: FeatureSchema,
     dim: u64,
     settings: Settings,
+    prior: Arc<Prior>,
     heard: u64,
     now: UnixMs,
     alarms: Arc<VecDeque<Alarm>>,
@@ -76,7 +78,7 @@ impl LearnedState {
         }
         let stored: Stored = postcard::from_bytes(body).map_err(StateError::Decode)?;
         let dim = usize::try_from(stored.dim).unwrap_or(usize::MAX);
-        let mut state = Self::with_settings(stored.schema, dim, stored.settings)?;
+        let mut state = Self::with_prior(stored.schema, stored.prior, dim, stored.settings)?;
         if !stored.traffic.is_sound(dim) || stored.alarms.len() > REMEMBERED {
             return Err(StateError::Settings { dim });
         }
@@ -102,6 +104,7 @@ impl LearnedState {
             schema: self.schema.clone(),
             dim: self.dim as u64,
             settings: self.settings,
+            prior: Arc::clone(&self.prior),
             heard: self.heard,
             now: self.now,
             alarms: Arc::clone(&self.alarms),
