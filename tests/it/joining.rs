@@ -11,7 +11,8 @@ use tempfile::TempDir;
 
 use crate::support::{FakeUpstream, config_text, header, upstream};
 
-const ROUTE: &str = "[routes.auto]\nmodels = [\"fake/good\", \"fake/leaving\"]\ndefault = \"fake/good\"\nweights = { quality = 1.0 }\n";
+/// Conversations stay, however much better the dearer model is supposed to be.
+const ROUTE: &str = "[routes.auto]\nmodels = [\"fake/good\", \"fake/leaving\"]\ndefault = \"fake/good\"\nweights = { quality = 1.0 }\nsession = { switch_margin = 0.5 }\n";
 
 fn leaving(more: &str) -> String {
     format!(
