@@ -131,6 +131,7 @@ pub async fn start(settings: Settings) -> Result<Running, AppError> {
         service: Arc::clone(&service),
         max_body_bytes: server.max_body_bytes,
         body_timeout: server.body_timeout,
+        keep_alive: server.keep_alive,
         places: Arc::new(Places::new(server.max_connections, server.max_in_flight_per_key)),
         open_without_keys,
     };

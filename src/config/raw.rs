@@ -2,12 +2,14 @@
 
 mod calls;
 mod experiments;
+mod server;
 
 use super::read::{At, Place, Section};
 use crate::domain::BudgetLimits;
 
 pub(super) use calls::{RawCalls, RawHedge, RawRetry, RawTimeouts};
 pub(super) use experiments::RawExperiment;
+pub(super) use server::RawServer;
 
 /// The longest time that any key takes: one day.
 const DAY_MS: u64 = 86_400_000;
@@ -47,36 +49,6 @@ impl RawConfig {
             experiments: root.named_sections("experiments").into_iter().map(RawExperiment::read).collect(),
         };
         root.finish();
-        raw
-    }
-}
-
-pub(super) struct RawServer {
-    pub(super) listen: Option<At<String>>,
-    pub(super) max_body_bytes: Option<At<u64>>,
-    pub(super) max_connections: Option<At<u64>>,
-    pub(super) max_in_flight_per_key: Option<At<u64>>,
-    pub(super) max_open_connections: Option<At<u64>>,
-    pub(super) header_timeout_ms: Option<At<u64>>,
-    pub(super) body_timeout_ms: Option<At<u64>>,
-    pub(super) write_timeout_ms: Option<At<u64>>,
-    pub(super) shutdown_grace_ms: Option<At<u64>>,
-}
-
-impl RawServer {
-    fn read(mut keys: Section<'_>) -> Self {
-        let raw = Self {
-            listen: keys.text("listen"),
-            max_body_bytes: keys.whole("max_body_bytes", 1024, 1 << 30),
-            max_connections: keys.whole("max_connections", 1, 1_000_000),
-            max_in_flight_per_key: keys.whole("max_in_flight_per_key", 1, 1_000_000),
-            max_open_connections: keys.whole("max_open_connections", 1, 10_000_000),
-            header_timeout_ms: keys.whole("header_timeout_ms", 1, DAY_MS),
-            body_timeout_ms: keys.whole("body_timeout_ms", 1, DAY_MS),
-            write_timeout_ms: keys.whole("write_timeout_ms", 1, DAY_MS),
-            shutdown_grace_ms: keys.whole("shutdown_grace_ms", 0, DAY_MS),
-        };
-        keys.finish();
         raw
     }
 }

@@ -68,6 +68,8 @@ pub struct ServerSettings {
     pub body_timeout: Duration,
     /// Longest that a client may read nothing of an answer.
     pub write_timeout: Duration,
+    /// Silence on a stream after which a comment keeps it alive.
+    pub keep_alive: Duration,
     /// How long a stop waits for requests in flight.
     pub shutdown_grace: Duration,
 }
@@ -83,6 +85,7 @@ impl Default for ServerSettings {
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(15),
             shutdown_grace: Duration::from_secs(30),
         }
     }

@@ -163,8 +163,8 @@ impl Breaker {
         self.failures_in_a_row = 0;
     }
 
-    /// A call failed, or its answer broke off. `others`: failures and calls of the provider's other arms lately.
-    pub(super) fn failed(&mut self, now_ms: u64, others: Tally) {
+    /// A call failed, or its answer broke off. `others`: failures and calls of the provider's other arms lately. Whether it opens.
+    pub(super) fn failed(&mut self, now_ms: u64, others: Tally) -> bool {
         self.window.note(now_ms, true);
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         let lately = self.window.tally(now_ms);
@@ -182,6 +182,7 @@ impl Breaker {
             self.failures_in_a_row = 0;
             self.state = State::Open { until_ms: now_ms.saturating_add(rest) };
         }
+        opens
     }
 
     /// Asks nobody until then; a rest that ends later stays.
@@ -257,7 +258,8 @@ mod tests {
 
     fn opened(at_ms: u64) -> Breaker {
         let mut breaker = Breaker::default();
-        (0..FAILURES_IN_A_ROW).for_each(|_| breaker.failed(at_ms, Tally::default()));
+        (1..FAILURES_IN_A_ROW).for_each(|_| assert!(!breaker.failed(at_ms, Tally::default())));
+        assert!(breaker.failed(at_ms, Tally::default()));
         breaker
     }
 
@@ -276,7 +278,7 @@ mod tests {
     fn failures_in_a_row_open_it_and_answers_start_the_count_again() {
         let mut breaker = Breaker::default();
         for _ in 0..3 {
-            (1..FAILURES_IN_A_ROW).for_each(|_| breaker.failed(0, Tally::default()));
+            (1..FAILURES_IN_A_ROW).for_each(|_| assert!(!breaker.failed(0, Tally::default())));
             breaker.answered(0);
         }
         assert_eq!(breaker.state(0), BreakerState::Closed);
@@ -314,7 +316,7 @@ mod tests {
         assert_eq!(rest, LONGEST_REST_MS);
         now += rest;
         (0..ANSWERS_TO_CLOSE).for_each(|_| probe(&mut breaker, now, true));
-        (0..FAILURES_IN_A_ROW).for_each(|_| breaker.failed(now, Tally::default()));
+        assert_eq!((0..FAILURES_IN_A_ROW).filter(|_| breaker.failed(now, Tally::default())).count(), 1);
         assert_eq!(
             breaker.refusal(now).unwrap().left,
             Duration::from_millis(FIRST_REST_MS),

@@ -153,7 +153,10 @@ impl Admission {
             AttemptEnd::RateLimited => {
                 breaker.rest(Hindrance::RateLimited, until(retry_after.unwrap_or(RATE_LIMIT_REST)));
             }
-            AttemptEnd::Credentials => breaker.rest(Hindrance::Credentials, until(CREDENTIALS_REST)),
+            AttemptEnd::Credentials => {
+                breaker.rest(Hindrance::Credentials, until(CREDENTIALS_REST));
+                tracing::error!(arm = %self.arm, rest = ?CREDENTIALS_REST, "a provider refuses our key: its model is not asked for a while");
+            }
             // The request's own fault, and the request's own time: neither says anything about the arm.
             AttemptEnd::Answered
             | AttemptEnd::BadRequest
@@ -163,7 +166,9 @@ impl Admission {
             | AttemptEnd::FirstByteTimeout
             | AttemptEnd::ServerError
             | AttemptEnd::Malformed => {
-                breaker.failed(now, others);
+                if breaker.failed(now, others) {
+                    tracing::warn!(arm = %self.arm, "a breaker opens: the model's calls fail");
+                }
                 if let Some(wait) = retry_after {
                     breaker.rest(Hindrance::Down, until(wait));
                 }

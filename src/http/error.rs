@@ -122,6 +122,10 @@ impl HttpError {
         Self::invalid_request(StatusCode::REQUEST_TIMEOUT, "request_timeout", message)
     }
 
+    pub(super) fn no_stream() -> Self {
+        bad_gateway("the provider's answer is no stream")
+    }
+
     pub(super) fn body_cut() -> Self {
         Self::bad_request("the body ended before its end")
     }

@@ -19,6 +19,7 @@ mod openapi;
 mod patient;
 mod route;
 mod serve;
+mod sse;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,8 @@ pub struct Api {
     pub max_body_bytes: usize,
     /// Longest time in which a body must have come.
     pub body_timeout: Duration,
+    /// Silence on a stream after which a comment keeps it alive.
+    pub keep_alive: Duration,
     /// Places for requests.
     pub places: Arc<Places>,
     /// Whether requests without a key are served while no key exists; only on a loopback address.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 
 use super::account::Account;
 use super::choose::{Chosen, DecisionOnly};
@@ -61,6 +62,19 @@ pub enum Answer {
     DryRun(Head, Box<RouteAnswer>),
 }
 
+/// An answer to come. Dropping it cancels whatever call is under way.
+pub type Answering = BoxFuture<'static, Result<Answer, Refusal>>;
+
+/// A completion whose decision is taken and logged.
+pub struct Begun {
+    /// What is known so far; who serves in the end is told with the answer.
+    pub head: Head,
+    /// Whether the caller wants a stream.
+    pub is_stream: bool,
+    /// The rest.
+    pub answer: Answering,
+}
+
 /// An error, and what is known of the decision.
 #[derive(Debug)]
 pub struct Refusal {
@@ -77,14 +91,15 @@ impl From<ServiceError> for Refusal {
 }
 
 impl Service {
-    /// Serves one chat completion.
+    /// Takes the decision for one chat completion; the calls are made while its answer is awaited, and fail when everybody does.
     ///
     /// # Errors
-    /// When the request is wrong, nobody can serve it, or everybody who was asked failed.
-    pub async fn complete(&self, request: ChatRequest, caller: &Caller) -> Result<Answer, Refusal> {
+    /// When the request is wrong or nobody can serve it.
+    pub async fn begin(&self, request: ChatRequest, caller: &Caller) -> Result<Begun, Refusal> {
         if request.extension().dry_run {
             let (head, answer) = self.route(&request, caller).await?;
-            return Ok(Answer::DryRun(head, Box::new(answer)));
+            let ready = Answer::DryRun(head.clone(), Box::new(answer));
+            return Ok(Begun { head, is_stream: false, answer: Box::pin(async { Ok(ready) }) });
         }
         let request = Arc::new(request);
         let chosen = self.choose(&request, caller, DecisionOnly::No).await?;
@@ -97,7 +112,8 @@ impl Service {
         account.hearing =
             self.judge.as_ref().and_then(|j| j.sample(&chosen.decision, &request.prompt().ask)).map(Box::new);
         self.log(chosen.decision);
-        self.call(&plan, request, head, account).await
+        let (is_stream, decided) = (request.stream(), head.clone());
+        Ok(Begun { head: decided, is_stream, answer: Box::pin(call(plan, request, head, account)) })
     }
 
     fn plan(&self, chosen: &Chosen) -> Plan {
@@ -109,32 +125,31 @@ impl Service {
         }
         Plan::starting_now(targets, conduct, Arc::clone(&self.health))
     }
+}
 
-    async fn call(
-        &self,
-        plan: &Plan,
-        request: Arc<ChatRequest>,
-        mut head: Head,
-        mut account: Account,
-    ) -> Result<Answer, Refusal> {
-        let wants_usage = request.wants_usage_chunk();
-        match dispatch::run(plan, request).await {
-            Ok(dispatched) => {
-                head.attempts = dispatched.attempts.len();
-                if dispatched.served.id != head.model {
-                    head.reason = Reason::Fallback;
-                    head.model = dispatched.served.id.clone();
-                }
-                Ok(answer(dispatched, head, account, wants_usage))
+async fn call(
+    plan: Plan,
+    request: Arc<ChatRequest>,
+    mut head: Head,
+    mut account: Account,
+) -> Result<Answer, Refusal> {
+    let wants_usage = request.wants_usage_chunk();
+    match dispatch::run(&plan, request).await {
+        Ok(dispatched) => {
+            head.attempts = dispatched.attempts.len();
+            if dispatched.served.id != head.model {
+                head.reason = Reason::Fallback;
+                head.model = dispatched.served.id.clone();
             }
-            Err(failed) => {
-                head.attempts = failed.attempts.len();
-                log_failure(&head, &failed.cause);
-                account.attempts.clone_from(&failed.attempts);
-                account.close(CompletionEnd::Failed);
-                let error = refusal(failed, &head);
-                Err(Refusal { error, head: Some(Box::new(head)) })
-            }
+            Ok(answer(dispatched, head, account, wants_usage))
+        }
+        Err(failed) => {
+            head.attempts = failed.attempts.len();
+            log_failure(&head, &failed.cause);
+            account.attempts.clone_from(&failed.attempts);
+            account.close(CompletionEnd::Failed);
+            let error = refusal(failed, &head);
+            Err(Refusal { error, head: Some(Box::new(head)) })
         }
     }
 }

@@ -37,7 +37,7 @@ use crate::telemetry::Metrics;
 
 pub use choose::{RankedArm, RouteAnswer};
 pub use clock::now;
-pub use complete::{Answer, Head, Refusal};
+pub use complete::{Answer, Answering, Begun, Head, Refusal};
 pub use embeddings::EmbeddedText;
 pub use error::ServiceError;
 pub use feedback::{Reported, Subject};

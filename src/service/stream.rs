@@ -55,7 +55,7 @@ impl AnswerStream {
         };
         chunk.insert(
             "pointsman".into(),
-            json!({"decision_id": self.decision, "cost_usd": self.account.cost_usd()}),
+            json!({"decision_id": self.decision, "model": self.account.served.as_ref().map(|arm| &arm.id), "cost_usd": self.account.cost_usd()}),
         );
         serde_json::to_vec(&chunk).map_or_else(|_| data.clone(), Bytes::from)
     }

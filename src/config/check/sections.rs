@@ -70,6 +70,7 @@ impl Check<'_> {
             header_timeout: millis(raw.header_timeout_ms.as_ref(), default.header_timeout),
             body_timeout: millis(raw.body_timeout_ms.as_ref(), default.body_timeout),
             write_timeout: millis(raw.write_timeout_ms.as_ref(), default.write_timeout),
+            keep_alive: millis(raw.keep_alive_ms.as_ref(), default.keep_alive),
             shutdown_grace: millis(raw.shutdown_grace_ms.as_ref(), default.shutdown_grace),
         }
     }

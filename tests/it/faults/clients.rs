@@ -28,7 +28,12 @@ async fn only_completed(app: &TestApp) -> Completed {
 
 /// Its calls may take minutes: what ends them here is the client's leaving.
 async fn patient(base: &str) -> TestApp {
+    keeping_alive(base, WITHIN * 60).await
+}
+
+async fn keeping_alive(base: &str, after: Duration) -> TestApp {
     built(base, "", |settings| {
+        settings.server.keep_alive = after;
         let routes = settings.routes.iter_mut().map(|r| &mut r.conduct);
         let all = settings.providers.iter_mut().map(|p| &mut p.conduct).chain(routes);
         for conduct in all {
@@ -93,6 +98,20 @@ async fn c1_leaving_a_silent_stream_cancels_the_upstream() {
     let done = wait_for_completion(&app, &decision).await;
     assert!(done.usage.is_none() && done.kind.is_none());
     assert_eq!(done.end, CompletionEnd::ClientAborted);
+}
+
+#[tokio::test]
+async fn c1_leaving_while_only_comments_came_cancels_the_upstream() {
+    let rogue = Rogue::start(vec![Act::Stall]).await;
+    let app = keeping_alive(&rogue.base, T / 10).await;
+    let response = stream(&app, "auto").await;
+    let decision = header(&response, "x-pointsman-decision-id").to_owned();
+    assert_eq!(response.status(), 200);
+    let left = Instant::now();
+    drop(response);
+    rogue.until_left(1).await;
+    assert!(left.elapsed() < WITHIN, "{:?}", left.elapsed());
+    assert_eq!(wait_for_completion(&app, &decision).await.end, CompletionEnd::ClientAborted);
 }
 
 /// What the service answers to these bytes before it closes, and after how long.

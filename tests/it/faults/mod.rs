@@ -18,8 +18,8 @@ use crate::chat::wait_for_completion;
 use crate::support::rogue::{Act, Rogue};
 use crate::support::{TestApp, chat, events, fault, header};
 
-/// What is short in these tests.
-const T: Duration = Duration::from_millis(300);
+/// What is short in these tests, and still long enough for a machine that is busy.
+const T: Duration = Duration::from_secs(1);
 
 /// A service with the arms `rogue/a` and `rogue/b` at `base`; the route `auto` asks `rogue/a` first, then `fake/good`.
 async fn app_at(base: &str, more: &str) -> TestApp {
@@ -27,7 +27,7 @@ async fn app_at(base: &str, more: &str) -> TestApp {
 }
 
 async fn built(base: &str, more: &str, change: impl FnOnce(&mut Settings)) -> TestApp {
-    let calls = "timeouts = { connect_ms = 300, first_byte_ms = 300, idle_ms = 300, total_ms = 2000 }";
+    let calls = "timeouts = { connect_ms = 500, first_byte_ms = 1000, idle_ms = 1000, total_ms = 4000 }";
     let model = |name: &str| {
         format!(
             "[models.\"rogue/{name}\"]\nprovider = \"rogue\"\nmodel = \"{name}\"\nprice = {{ input = 1.0, output = 1.0 }}\n\

@@ -123,3 +123,64 @@ async fn u13_an_endless_line_is_refused() {
     endless.resize(endless.len() + (24 << 20), b'x');
     assert_breaks(vec![Act::Send(endless)], "upstream_error", CompletionEnd::UpstreamCut).await;
 }
+
+/// A service that keeps streams alive after a tenth of the time that its calls may take.
+async fn keeping_alive(script: Vec<Act>) -> (TestApp, Rogue) {
+    let rogue = Rogue::start(script).await;
+    let app = built(&rogue.base, "", |settings| settings.server.keep_alive = T / 10).await;
+    (app, rogue)
+}
+
+const KEEP_ALIVE: &str = ": keep-alive\n\n";
+
+#[tokio::test]
+async fn a_silent_stream_is_kept_alive_by_comments_before_and_after_its_first_content() {
+    let rest = format!("data: {}\n\ndata: {STOP}\n\ndata: {USAGE}\n\ndata: [DONE]\n\n", text_chunk(" whole"));
+    let script =
+        vec![Act::Wait(T / 4), Act::Send(half_then(&[])), Act::Wait(T / 4), Act::Send(rest.into_bytes())];
+    let (app, _rogue) = keeping_alive(script).await;
+    let response = stream(&app, "rogue/a").await;
+    assert_eq!(header(&response, "content-type"), "text/event-stream");
+    assert!(
+        !header(&response, "x-pointsman-decision-id").is_empty()
+            && !header(&response, "x-request-id").is_empty()
+    );
+    let (text, is_torn) = read_all(response).await;
+    assert!(!is_torn && text.starts_with(KEEP_ALIVE), "{text}");
+    let content = text.find("half").unwrap();
+    assert!(text[content..].contains(KEEP_ALIVE), "{text}");
+    assert_eq!(text_of(&text), "half whole");
+    assert_eq!(text.matches(r#""prompt_tokens":7"#).count(), 1);
+    assert!(
+        text.contains(r#""model":"rogue/a","cost_usd":"#) && text.ends_with("data: [DONE]\n\n"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn u2_with_the_status_out_but_no_content_somebody_else_still_serves() {
+    let (app, rogue) = keeping_alive(vec![Act::Stall]).await;
+    let response = stream(&app, "auto").await;
+    assert_eq!(response.status(), 200);
+    let decision = header(&response, "x-pointsman-decision-id").to_owned();
+    let (text, is_torn) = read_all(response).await;
+    assert!(!is_torn && text.starts_with(KEEP_ALIVE), "{text}");
+    assert_eq!(text_of(&text), "Fine weather today.");
+    assert!(text.contains(r#""model":"fake/good","cost_usd":"#), "the last chunk says who served: {text}");
+    rogue.until_left(1).await;
+    let done = wait_for_completion(&app, &decision).await;
+    assert_eq!((done.end, done.attempts.len()), (CompletionEnd::Complete, 2));
+}
+
+#[tokio::test]
+async fn u17_with_the_status_out_failing_is_an_error_event() {
+    let (app, _rogue) = keeping_alive(vec![Act::Stall]).await;
+    let response = stream(&app, "down").await;
+    assert_eq!(response.status(), 200, "it went out with the first comment");
+    let decision = header(&response, "x-pointsman-decision-id").to_owned();
+    let read = read_all(response).await;
+    assert_broken_off(&read, "no_provider");
+    assert_eq!(text_of(&read.0), "");
+    let done = wait_for_completion(&app, &decision).await;
+    assert_eq!((done.end, done.served), (CompletionEnd::Failed, None));
+}

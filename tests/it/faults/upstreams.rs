@@ -59,7 +59,7 @@ async fn u5_rate_limit_passes_on_its_wait_and_rests_the_arm() {
     let again = app.complete("rogue/a", "Hello").await;
     assert_eq!(again.status(), 429);
     let left: u64 = header(&again, "retry-after").parse().unwrap();
-    assert!((15..=20).contains(&left), "{left}");
+    assert!((1..=20).contains(&left), "{left}");
     assert_eq!(rogue.asked(), 1, "who asked to wait is not asked");
     let (_, answer) = read(app.post("/v1/route", &chat("auto", "Hello")).send().await.unwrap()).await;
     assert_eq!(answer["excluded"][0]["why"], "rate_limited", "{answer}");

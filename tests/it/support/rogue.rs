@@ -14,6 +14,8 @@ pub enum Act {
     Send(Vec<u8>),
     /// Sends them in pieces of this length with a pause after each.
     Drip(Vec<u8>, usize, Duration),
+    /// Says nothing for a while.
+    Wait(Duration),
     /// Says nothing more until the other side closes.
     Stall,
     /// Resets the connection.
@@ -89,6 +91,10 @@ impl Rogue {
             let result = match act {
                 Act::Send(bytes) => socket.write_all(&bytes).await,
                 Act::Drip(bytes, length, pause) => self.drip(&mut socket, &bytes, length, pause).await,
+                Act::Wait(time) => {
+                    tokio::time::sleep(time).await;
+                    Ok(())
+                }
                 Act::Stall => {
                     let _gone = socket.read(&mut [0; 64]).await;
                     Err(std::io::Error::other("left"))
