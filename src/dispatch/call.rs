@@ -75,7 +75,10 @@ impl Call {
         }
         let arm = &self.target.arm;
         let call = ProviderCall {
-            request: Arc::clone(request),
+            request: match self.target.output_cap {
+                Some(most) => Arc::new(request.capped(most)),
+                None => Arc::clone(request),
+            },
             model: arm.model.clone(),
             max_output: arm.limits.max_output,
             timeouts: plan.conduct.timeouts,

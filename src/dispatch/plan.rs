@@ -16,6 +16,8 @@ pub struct Target {
     pub arm: Arc<Arm>,
     /// Through whom.
     pub upstream: Arc<Upstream>,
+    /// The most tokens that may be asked of it; `None`: as the client says.
+    pub output_cap: Option<u32>,
 }
 
 /// When a second target is asked while the first is still silent.

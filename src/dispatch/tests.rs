@@ -22,7 +22,11 @@ fn target(name: &str, provider: Arc<dyn Provider>) -> Target {
         capabilities: CapabilitySet::default(),
     };
     let limits = UpstreamLimits::default();
-    Target { arm: Arc::new(arm), upstream: Arc::new(Upstream::new(provider, limits, Conduct::default())) }
+    Target {
+        arm: Arc::new(arm),
+        upstream: Arc::new(Upstream::new(provider, limits, Conduct::default())),
+        output_cap: None,
+    }
 }
 
 fn with_window(target: Target, context_window: u32) -> Target {

@@ -248,6 +248,9 @@ pub struct BudgetRecord {
     /// The arm that would have ranked first without a budget, when that is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without: Option<ArmId>,
+    /// The most tokens that were asked of it, its longest answer being dearer than the budgets could bear; `None`: not capped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_cap: Option<u32>,
 }
 
 impl BudgetRecord {

@@ -85,7 +85,8 @@ pub trait Provider: Send + Sync {
 pub fn build(settings: ProviderSettings) -> Result<Arc<dyn Provider>, ProviderBuildError> {
     let client = client::Client::new(&settings)?;
     Ok(match settings.format {
-        Format::OpenAi | Format::OpenAiCompatible => Arc::new(openai::OpenAi::new(client)),
+        Format::OpenAi => Arc::new(openai::OpenAi::new(client, "max_completion_tokens")),
+        Format::OpenAiCompatible => Arc::new(openai::OpenAi::new(client, "max_tokens")),
         Format::Anthropic => Arc::new(anthropic::Anthropic::new(client)),
     })
 }

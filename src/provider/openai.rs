@@ -12,11 +12,13 @@ use crate::wire::chat::{OpenAiReader, read_completion};
 #[derive(Debug)]
 pub(super) struct OpenAi {
     client: Client,
+    /// What a bound on the answer is called here.
+    bound: &'static str,
 }
 
 impl OpenAi {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client }
+    pub(super) fn new(client: Client, bound: &'static str) -> Self {
+        Self { client, bound }
     }
 }
 
@@ -25,7 +27,8 @@ impl Provider for OpenAi {
     async fn complete(&self, call: &ProviderCall) -> Result<Reply, ProviderError> {
         let stream = call.request.stream();
         let mut clock = Clock::start(call);
-        let post = Post { path: "chat/completions", body: call.request.openai_body(&call.model), stream };
+        let body = call.request.openai_body(&call.model, self.bound);
+        let post = Post { path: "chat/completions", body, stream };
         let response = self.client.post(post, &mut clock).await?;
         if stream {
             return Ok(Reply::Stream(stream::read(response, OpenAiReader::default(), clock)?));

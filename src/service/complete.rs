@@ -1,5 +1,6 @@
 //! A completion: choose, log, call, account.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::account::Account;
 use super::choose::{Chosen, DecisionOnly};
 use super::judge::content;
 use super::{AnswerStream, Caller, RouteAnswer, Service, ServiceError};
-use crate::dispatch::{self, Cause, DispatchFailed, Dispatched, Plan};
+use crate::dispatch::{self, Cause, DispatchFailed, Dispatched, Plan, Target};
 use crate::domain::{
     ArmId, AttemptEnd, CompletionEnd, Decision, DecisionId, PolicyVersion, Reason, RouteName, Strategy,
 };
@@ -102,9 +103,10 @@ impl Service {
             return Ok(Begun { head, is_stream: false, answer: Box::pin(async { Ok(ready) }) });
         }
         let request = Arc::new(request);
-        let chosen = self.choose(&request, caller, DecisionOnly::No).await?;
+        let mut chosen = self.choose(&request, caller, DecisionOnly::No).await?;
+        let caps = self.caps(&request, &mut chosen);
         let head = Head::of(&chosen.decision);
-        let plan = self.plan(&chosen);
+        let plan = self.plan(&chosen, &caps);
         self.book(&chosen.decision, &chosen.ticket);
         let mut account = Account::open(self, head.decision, chosen.ticket);
         account.thread = chosen.thread;
@@ -116,8 +118,12 @@ impl Service {
         Ok(Begun { head: decided, is_stream, answer: Box::pin(call(plan, request, head, account)) })
     }
 
-    fn plan(&self, chosen: &Chosen) -> Plan {
-        let targets = chosen.order.iter().filter_map(|id| self.fleet.target(id)).collect();
+    fn plan(&self, chosen: &Chosen, caps: &BTreeMap<ArmId, u32>) -> Plan {
+        let targets = chosen
+            .order
+            .iter()
+            .filter_map(|id| Some(Target { output_cap: caps.get(id).copied(), ..self.fleet.target(id)? }));
+        let targets = targets.collect();
         let mut conduct = chosen.conduct;
         if !chosen.ticket.is_free() {
             // What is reserved pays for one call at a time.

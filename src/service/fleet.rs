@@ -210,7 +210,7 @@ impl Fleet {
     pub fn target(&self, id: &ArmId) -> Option<Target> {
         let arm = self.arms.get(id)?;
         let upstream = self.upstreams.get(&arm.provider)?;
-        Some(Target { arm: Arc::clone(arm), upstream: Arc::clone(upstream) })
+        Some(Target { arm: Arc::clone(arm), upstream: Arc::clone(upstream), output_cap: None })
     }
 
     /// All upstreams.

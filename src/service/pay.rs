@@ -1,9 +1,13 @@
 //! Choosing within budgets: arms that a budget cannot pay are not eligible, a dollar has its price, and the drawn arm's cost is
 //! reserved before anybody is called.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use uuid::Uuid;
 
-use super::spend::{Quote, Quotes, Scopes, Ticket};
+use super::choose::Chosen;
+use super::spend::{Quote, Quotes, Scopes, Ticket, longest, paid_tokens};
 use super::{Service, ServiceError};
 use crate::domain::{
     Allowance, Arm, ArmEstimate, ArmId, BudgetRecord, BudgetScope, Decision, DecisionId, Excluded, Exclusion,
@@ -12,6 +16,7 @@ use crate::domain::{
 use crate::policy::budget::Amount;
 use crate::policy::utility::within_bounds;
 use crate::routing::{Candidates, Circumstances, Eligible, decide};
+use crate::wire::chat::ChatRequest;
 
 impl Service {
     /// One decision, and the ticket that holds what it reserved. Without a scope it is the policy's own decision.
@@ -101,6 +106,25 @@ impl Service {
             *arm == decision.arm || quotes.get(arm).is_some_and(|quote| ticket.covers(quote.amount, at))
         });
     }
+
+    /// The most tokens that may be asked of each arm, so that no call costs more than was set aside for it. Nothing while the longest
+    /// answer of any of them is little beside what the budgets have left: answers are not cut short for nothing.
+    pub(super) fn caps(&self, request: &ChatRequest, chosen: &mut Chosen) -> BTreeMap<ArmId, u32> {
+        let (prompt, choices) = (request.prompt(), request.options().n.unwrap_or(1));
+        let Chosen { decision, order, ticket, .. } = chosen;
+        let arms = || order.iter().filter_map(|id| self.fleet.arm(id));
+        let most = arms().map(|arm| longest(arm, &prompt, choices)).max().unwrap_or_default();
+        if ticket.is_free() || ticket.bears(most, self.spend.clock.now()) {
+            return BTreeMap::new();
+        }
+        let paid = ticket.reserved();
+        let cap = |arm: &Arc<Arm>| Some((arm.id.clone(), paid_tokens(arm, &prompt, choices, paid)?));
+        let caps: BTreeMap<ArmId, u32> = arms().filter_map(cap).collect();
+        if let Some(budget) = &mut decision.budget {
+            budget.output_cap = caps.get(&decision.arm).copied();
+        }
+        caps
+    }
 }
 
 /// Those of the eligible arms that `room` can pay.
@@ -137,6 +161,7 @@ impl Paid {
             expected_usd: self.quote.expected_usd,
             reserved_usd: self.quote.amount.usd(),
             without: is_other.then_some(without),
+            output_cap: None,
         });
         let ticket = Ticket::of(&decision, scopes, self.quote.amount, self.quote.expected_usd);
         (decision, ticket)

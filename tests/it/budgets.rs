@@ -85,6 +85,68 @@ async fn sixty_four_clients_never_spend_more_than_the_limit_and_the_next_hour_se
     assert_eq!(app.complete("auto", "And now?").await.status(), 200);
 }
 
+fn long(more: &str) -> String {
+    format!("[routes.auto]\nmodels = [\"fake/long\"]\ndefault = \"fake/long\"\nstrategy = \"fixed\"\n{more}")
+}
+
+/// The upstream counts a hundred tokens of input, so the prompt has that many: what is not known beforehand cannot be set aside.
+fn long_ask() -> String {
+    "What is the weather like in Oslo today? ".repeat(15)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_could_be_dearer_than_what_is_left_are_capped_and_no_sum_passes_its_limit() {
+    let named = "[budgets.team-a]\nusd_per_day = 0.015\n";
+    let app = TestApp::with_routes(&format!("{}{named}", long("budget = { usd_per_hour = 0.02 }\n"))).await;
+    let client = async || {
+        let mut sum = 0.0;
+        for n in 0..3 {
+            let mut body = chat("auto", &long_ask());
+            if n == 0 {
+                body["pointsman"] = json!({"budget": "team-a"});
+            }
+            let response = app.post("/v1/chat/completions", &body).send().await.unwrap();
+            match response.status().as_u16() {
+                200 => sum += spent(response).await,
+                429 => assert_eq!(fault(response).await.1, "budget_exceeded"),
+                other => panic!("status {other}"),
+            }
+        }
+        sum
+    };
+    let sum: f64 = futures::future::join_all((0..64).map(|_| client())).await.into_iter().sum();
+    assert!(sum > 0.01 && sum <= 0.02, "{sum} spent of 0.02; 192 whole answers would have cost 0.79");
+    let told = stats(&app).await;
+    for budget in told["budgets"].as_array().unwrap() {
+        let limit = &budget["limits"][0];
+        let of = |field: &str| limit[field].as_f64().unwrap();
+        assert!(of("spent_usd") <= of("limit_usd"), "{budget}");
+        assert_eq!(budget["reserved_usd"], 0.0, "{budget}");
+    }
+    let asked: Vec<u64> =
+        app.upstream.calls().iter().map(|c| c.body["max_tokens"].as_u64().unwrap()).collect();
+    assert!(!asked.is_empty() && asked.iter().all(|tokens| (1..4000).contains(tokens)), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_not_cut_short_while_there_is_money_and_the_decision_says_when_it_is() {
+    let ask = async |limit: &str| {
+        let app = TestApp::with_routes(&long(&format!("budget = {{ usd_per_hour = {limit} }}\n"))).await;
+        let response = app.complete("auto", &long_ask()).await;
+        let id = header(&response, "x-pointsman-decision-id").to_owned();
+        let cost = spent(response).await;
+        let cap =
+            app.get_logged(&format!("/v1/decisions/{id}")).await["decision"]["budget"]["output_cap"].clone();
+        (cap, app.upstream.calls()[0].body["max_tokens"].clone(), cost)
+    };
+    let (cap, asked, cost) = ask("1.0").await;
+    assert_eq!((cap, asked), (Value::Null, Value::Null));
+    assert!((cost - 4100e-6).abs() < 1e-9, "{cost}");
+    let (cap, asked, cost) = ask("0.01").await;
+    assert_eq!(cap, asked);
+    assert!((1..4000).contains(&cap.as_u64().unwrap()) && cost < 4100e-6, "{cap} {cost}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_and_aborts_give_their_reservations_back() {
     let app = TestApp::with_routes(&route("budget = { usd_per_hour = 0.01 }\n")).await;

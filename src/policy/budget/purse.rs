@@ -94,6 +94,8 @@ pub struct Purse {
     per_request: Option<f64>,
     limits: Vec<Limit>,
     reserved: Amount,
+    /// What calls in flight may cost beyond what is reserved for them.
+    exposed: Amount,
     rate: Rate,
 }
 
@@ -111,6 +113,7 @@ impl Purse {
             per_request: limits.usd_per_request,
             limits: found,
             reserved: Amount::default(),
+            exposed: Amount::default(),
             rate: Rate::new(end.since_ms(start) as f64, at),
         }
     }
@@ -149,17 +152,17 @@ impl Purse {
 
     /// The most that a call may reserve now; `None`: no limit.
     pub fn room(&self) -> Option<Amount> {
-        self.limits.iter().map(|limit| limit.left(self.reserved)).min()
+        self.limits.iter().map(|limit| limit.left(self.held())).min()
     }
 
     /// The limit that `amount` would break first, if it would break any.
     pub fn denial(&self, amount: Amount) -> Option<Denied> {
         // The one that lasts longest is the one to be told of: waiting for a shorter one would not help.
-        let broken = self.limits.iter().rev().find(|limit| limit.left(self.reserved) < amount)?;
+        let broken = self.limits.iter().rev().find(|limit| limit.left(self.held()) < amount)?;
         Some(Denied {
             period: broken.period,
             limit_usd: broken.most.usd(),
-            left_usd: broken.left(self.reserved).usd(),
+            left_usd: broken.left(self.held()).usd(),
             resets_at: broken.ends,
         })
     }
@@ -167,6 +170,20 @@ impl Purse {
     /// Sets `amount` aside. The caller has seen that nothing denies it, under the same lock.
     pub fn reserve(&mut self, amount: Amount) {
         self.reserved = self.reserved.plus(amount);
+    }
+
+    fn held(&self) -> Amount {
+        self.reserved.plus(self.exposed)
+    }
+
+    /// Keeps room for a call that may cost `amount` more than is reserved for it.
+    pub fn expose(&mut self, amount: Amount) {
+        self.exposed = self.exposed.plus(amount);
+    }
+
+    /// That call has ended.
+    pub fn cover(&mut self, amount: Amount) {
+        self.exposed = self.exposed.less(amount);
     }
 
     /// Gives a reservation back and counts what was spent instead, in the periods of now.

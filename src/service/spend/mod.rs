@@ -24,7 +24,7 @@ pub use scope::{BudgetDenied, BudgetView};
 pub use stats::{Grouping, Stats, StatsLine};
 pub use usage::Totals;
 
-pub(super) use quote::{Quote, Quotes};
+pub(super) use quote::{Quote, Quotes, longest, paid_tokens};
 pub(super) use scope::{LiveScope, Scopes};
 pub(super) use ticket::{Ending, Ticket};
 

@@ -46,10 +46,62 @@ fn typical_usd(arm: &Arm, prompt: &Prompt, learned: &dyn Policy, at: UnixMs) -> 
     learned.typical(arm, prompt.input_tokens, at).map_or_else(listed, |typical| typical.cost_usd)
 }
 
-/// The most that a call can cost: the longest answer that the caller, the arm and its window allow.
+/// The most that a call can cost.
 fn most_usd(arm: &Arm, prompt: &Prompt) -> f64 {
+    input_usd(arm, prompt) + f64::from(longest_tokens(arm, prompt)) * arm.price.output / 1e6
+}
+
+/// The longest answer that the caller, the arm and its window allow, tokens.
+fn longest_tokens(arm: &Arm, prompt: &Prompt) -> u32 {
     let bounds = [prompt.max_output_tokens, arm.limits.max_output];
-    let output = bounds.into_iter().flatten().fold(arm.limits.context_window, u32::min);
-    let input = f64::from(prompt.input_tokens) * TOKEN_MARGIN;
-    (input * arm.price.input + f64::from(output) * arm.price.output) / 1e6
+    bounds.into_iter().flatten().fold(arm.limits.context_window, u32::min)
+}
+
+fn input_usd(arm: &Arm, prompt: &Prompt) -> f64 {
+    f64::from(prompt.input_tokens) * TOKEN_MARGIN * arm.price.input / 1e6
+}
+
+/// The most that `choices` answers can cost.
+pub(in crate::service) fn longest(arm: &Arm, prompt: &Prompt, choices: u32) -> Amount {
+    let tokens = f64::from(longest_tokens(arm, prompt)) * f64::from(choices);
+    Amount::of_usd(input_usd(arm, prompt) + tokens * arm.price.output / 1e6)
+}
+
+/// How many tokens each of `choices` answers may have so that the call costs no more than `paid`; `None`: the longest answer costs no
+/// more either. At least one: without any there is no answer.
+pub(in crate::service) fn paid_tokens(arm: &Arm, prompt: &Prompt, choices: u32, paid: Amount) -> Option<u32> {
+    if longest(arm, prompt, choices) <= paid {
+        return None;
+    }
+    let left_usd = (paid.usd() - input_usd(arm, prompt)).max(0.0);
+    let tokens = left_usd * 1e6 / arm.price.output / f64::from(choices.max(1));
+    Some((tokens.floor() as u32).clamp(1, longest_tokens(arm, prompt).max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::chat::prompt_of_text;
+
+    #[test]
+    fn a_capped_answer_costs_what_was_paid_and_not_a_token_less() {
+        let arm = Arm {
+            id: "a".into(),
+            provider: "p".into(),
+            model: "a".into(),
+            price: crate::domain::Price { input: 1.0, output: 10.0, cached_input: None },
+            limits: crate::domain::Limits { context_window: 8000, max_output: Some(4000) },
+            capabilities: Default::default(),
+        };
+        let prompt = Prompt { input_tokens: 100, ..prompt_of_text("x") };
+        let paid = Amount::of_usd(0.005);
+        let tokens = paid_tokens(&arm, &prompt, 1, paid).unwrap();
+        let cost = |tokens: u32| input_usd(&arm, &prompt) + f64::from(tokens) * 10e-6;
+        assert!(cost(tokens) <= 0.005 && cost(tokens + 1) > 0.005, "{tokens}");
+        assert_eq!(paid_tokens(&arm, &prompt, 2, paid), Some(tokens / 2));
+        assert_eq!(paid_tokens(&arm, &prompt, 1, longest(&arm, &prompt, 1)), None);
+        assert_eq!(paid_tokens(&arm, &prompt, 1, Amount::default()), Some(1));
+        let free = Arm { price: crate::domain::Price { input: 0.0, output: 0.0, cached_input: None }, ..arm };
+        assert_eq!(paid_tokens(&free, &prompt, 1, Amount::default()), None);
+    }
 }

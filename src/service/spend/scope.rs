@@ -8,6 +8,8 @@ use serde::Serialize;
 use crate::domain::{Allowance, BudgetLimits, BudgetScope, Multiplier, UnixMs};
 use crate::policy::budget::{Amount, Denied, Offer, PaceSettings, Pacer, Purse};
 
+/// A call may cost at most one such part of what is left beyond what is reserved for it; else its answer is capped.
+const EXPOSED_PARTS: u64 = 10;
 const MINUTE_MS: i64 = 60_000;
 /// Minutes that compliance is reported over: a day.
 const MINUTES: usize = 1440;
@@ -188,18 +190,19 @@ impl Scopes {
 
     /// The price of the scope that is shortest of money, which that is, and the least that any scope lets a request cost.
     pub(in crate::service) fn allowance(&self, at: UnixMs) -> (Allowance, Option<BudgetScope>) {
-        let unspent = self.0.iter().map(|scope| scope.at(at).pacer.unspent_usd()).reduce(f64::min);
-        let none = Allowance { unspent_usd: unspent.unwrap_or_default(), ..Allowance::UNBOUNDED };
-        self.0.iter().fold((none, None), |(all, whose), scope| {
+        let (mut all, mut whose) = (Allowance::UNBOUNDED, None);
+        let mut unspent: Option<f64> = None;
+        for scope in &self.0 {
             let state = scope.at(at);
-            let own = state.pacer.multiplier();
-            let least =
-                all.per_request_usd.into_iter().chain(state.purse.per_request_usd(at)).reduce(f64::min);
-            let is_tighter = own.mean() > all.multiplier.mean();
-            let multiplier = if is_tighter { own } else { all.multiplier };
-            let whose = if is_tighter { Some(scope.scope.clone()) } else { whose };
-            (Allowance { multiplier, per_request_usd: least, ..all }, whose)
-        })
+            let (own, per_request) = (state.pacer.multiplier(), state.purse.per_request_usd(at));
+            unspent = unspent.into_iter().chain([state.pacer.unspent_usd()]).reduce(f64::min);
+            all.per_request_usd = all.per_request_usd.into_iter().chain(per_request).reduce(f64::min);
+            if own.mean() > all.multiplier.mean() {
+                (all.multiplier, whose) = (own, Some(scope.scope.clone()));
+            }
+        }
+        all.unspent_usd = unspent.unwrap_or_default();
+        (all, whose)
     }
 
     /// The most that one call may reserve now; `None`: no limit.
@@ -221,6 +224,24 @@ impl Scopes {
         }
         states.iter_mut().for_each(|state| state.purse.reserve(amount));
         Ok(())
+    }
+
+    /// Keeps room in all scopes for a call that may cost `amount` more than is reserved for it; not where that is more than a tenth
+    /// of what is left: then nothing is kept.
+    pub(super) fn expose(&self, at: UnixMs, amount: Amount) -> bool {
+        let mut states: Vec<_> = self.0.iter().map(|scope| scope.at(at)).collect();
+        let fits = |state: &MutexGuard<'_, State>| {
+            state.purse.room().is_none_or(|room| amount.times(EXPOSED_PARTS) <= room)
+        };
+        let all_fit = states.iter().all(fits);
+        if all_fit {
+            states.iter_mut().for_each(|state| state.purse.expose(amount));
+        }
+        all_fit
+    }
+
+    pub(super) fn cover(&self, at: UnixMs, amount: Amount) {
+        self.0.iter().for_each(|scope| scope.at(at).purse.cover(amount));
     }
 
     /// The scope and the limit that cannot pay `amount`.

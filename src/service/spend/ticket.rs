@@ -48,6 +48,8 @@ pub(in crate::service) struct Ticket {
     pub(super) expected: Vec<(ArmId, Expected)>,
     scopes: Scopes,
     reserved: Amount,
+    /// What the call may cost beyond that, room for it being kept.
+    exposed: Amount,
     expected_usd: f64,
 }
 
@@ -70,6 +72,7 @@ impl Ticket {
             expected: decision.estimates.iter().map(expected).collect(),
             scopes,
             reserved,
+            exposed: Amount::default(),
             expected_usd,
         }
     }
@@ -103,9 +106,25 @@ impl Ticket {
         covered
     }
 
+    /// What is reserved.
+    pub(in crate::service) fn reserved(&self) -> Amount {
+        self.reserved
+    }
+
+    /// Whether the call may cost `most`: what goes beyond the reservation is little beside what is left, and room is kept for it.
+    pub(in crate::service) fn bears(&mut self, most: Amount, at: UnixMs) -> bool {
+        let beyond = most.beyond(self.reserved);
+        let bears = self.scopes.expose(at, beyond);
+        if bears {
+            self.exposed = beyond;
+        }
+        bears
+    }
+
     /// Gives the reservation back: nothing is called.
     pub(in crate::service) fn release(&self, at: UnixMs) {
         self.scopes.release(at, self.reserved);
+        self.scopes.cover(at, self.exposed);
     }
 
     /// What the drawn arm was expected to cost, USD.
@@ -116,6 +135,7 @@ impl Ticket {
     /// Gives the reservation back and counts `spent_usd`.
     pub(super) fn settle(&self, spent_usd: f64, at: UnixMs) {
         self.scopes.settle(at, self.reserved, self.expected_usd, spent_usd);
+        self.scopes.cover(at, self.exposed);
     }
 
     /// Replaces what was counted at `then`.

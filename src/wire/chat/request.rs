@@ -14,6 +14,8 @@ use super::prompt;
 use crate::domain::Prompt;
 use crate::wire::{WireError, json};
 
+/// What a client may call a bound on the answer.
+const BOUNDS: [&str; 2] = ["max_completion_tokens", "max_tokens"];
 /// Longest model name, in bytes.
 const MAX_MODEL: usize = 256;
 
@@ -27,6 +29,8 @@ pub struct ChatRequest {
     options: Options,
     extension: Extension,
     fallback_models: Vec<String>,
+    /// A bound on the answer below the client's.
+    cap: Option<u32>,
 }
 
 impl ChatRequest {
@@ -85,7 +89,7 @@ impl ChatRequest {
         let missing = || WireError::must("messages", "given: an array of messages");
         let messages = messages::read(top.get("messages").ok_or_else(missing)?)?;
         let options = Options::read(top)?;
-        Ok(Self { fields, model, messages, options, extension, fallback_models })
+        Ok(Self { fields, model, messages, options, extension, fallback_models, cap: None })
     }
 
     /// The route or arm that the client asks for.
@@ -128,21 +132,39 @@ impl ChatRequest {
         prompt::of(&self.messages, &self.options)
     }
 
+    /// The same request for an answer of at most `most` tokens; the client's own bound holds where it is lower.
+    pub fn capped(&self, most: u32) -> Self {
+        let most = self.options.max_output_tokens.map_or(most, |own| own.min(most));
+        let mut capped = Self { cap: Some(most), ..self.clone() };
+        capped.options.max_output_tokens = Some(most);
+        capped
+    }
+
     /// The body for an upstream of the same format: the client's bytes with `model` replaced, our fields gone, and on a stream the
-    /// usage chunk asked for.
-    pub fn openai_body(&self, model: &str) -> Vec<u8> {
+    /// usage chunk asked for. `bound`: what a cap on the answer is called there, unless the client named one itself.
+    pub fn openai_body(&self, model: &str, bound: &str) -> Vec<u8> {
         let size: usize = self.fields.iter().map(|(name, raw)| name.len() + raw.get().len() + 8).sum();
         let mut out = String::with_capacity(size + model.len() + 64);
         out.push_str("{\"model\":");
         push_json_text(&mut out, model);
         for (name, raw) in &self.fields {
-            if name == "model" || (self.options.stream && name == "stream_options") {
+            let is_bound = BOUNDS.contains(&name.as_str());
+            if name == "model"
+                || (self.options.stream && name == "stream_options")
+                || (is_bound && self.cap.is_some())
+            {
                 continue;
             }
             out.push(',');
             push_json_text(&mut out, name);
             out.push(':');
             out.push_str(raw.get());
+        }
+        if let Some(cap) = self.cap {
+            let named = self.fields.iter().find(|(name, _)| BOUNDS.contains(&name.as_str()));
+            out.push(',');
+            push_json_text(&mut out, named.map_or(bound, |(name, _)| name));
+            out.push_str(&format!(":{cap}"));
         }
         if self.options.stream {
             out.push_str(",\"stream_options\":");

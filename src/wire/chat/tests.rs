@@ -24,7 +24,7 @@ fn with(fields: Value) -> Value {
 #[test]
 fn unknown_fields_and_exact_bytes_survive() {
     let body = br#"{"zeta": 1.50e+3 , "model":"auto","messages":[ {"role":"user","content":"caf\u00e9"} ],"pointsman":{"dry_run":true},"models":["x/y"],"seed":12345678901234567890}"#;
-    let sent = String::from_utf8(ChatRequest::parse(body).unwrap().openai_body("m")).unwrap();
+    let sent = String::from_utf8(ChatRequest::parse(body).unwrap().openai_body("m", "max_tokens")).unwrap();
     assert_eq!(
         sent,
         r#"{"model":"m","zeta":1.50e+3,"messages":[ {"role":"user","content":"caf\u00e9"} ],"seed":12345678901234567890}"#
@@ -36,7 +36,7 @@ fn a_stream_asks_for_usage_and_keeps_the_other_stream_options() {
     let request =
         parse(&with(json!({ "stream": true, "stream_options": { "include_usage": false, "x": 1 } })))
             .unwrap();
-    let sent: Value = serde_json::from_slice(&request.openai_body("m\"1")).unwrap();
+    let sent: Value = serde_json::from_slice(&request.openai_body("m\"1", "max_tokens")).unwrap();
     assert_eq!(sent["stream_options"], json!({ "include_usage": true, "x": 1 }));
     assert_eq!(sent["model"], "m\"1");
     assert!(!request.wants_usage_chunk());
@@ -231,7 +231,7 @@ proptest! {
     #[test]
     fn unknown_fields_survive_whatever_they_hold(name in "x_[a-z]{1,8}", text in "\\PC{0,30}", number in any::<f64>()) {
         let body = with(json!({ name.clone(): { "a": [text, number, null, true] } }));
-        let sent: Value = serde_json::from_slice(&parse(&body).unwrap().openai_body("auto")).unwrap();
+        let sent: Value = serde_json::from_slice(&parse(&body).unwrap().openai_body("auto", "max_tokens")).unwrap();
         prop_assert_eq!(sent, body);
     }
 
@@ -252,4 +252,19 @@ fn a_bare_text_is_read_like_a_request_of_one_message() {
     ] {
         assert_eq!(prompt_of_text(text), parse(&ask(text)).unwrap().prompt(), "{text}");
     }
+}
+
+#[test]
+fn a_capped_request_asks_for_less_under_the_clients_own_name_for_it() {
+    let sent = |more: &str, most: u32| -> Value {
+        let body =
+            format!("{{\"model\":\"auto\",\"messages\":[{{\"role\":\"user\",\"content\":\"x\"}}]{more}}}");
+        let capped = ChatRequest::parse(body.as_bytes()).unwrap().capped(most);
+        assert_eq!(capped.prompt().max_output_tokens, capped.options().max_output_tokens);
+        serde_json::from_slice(&capped.openai_body("m", "max_tokens")).unwrap()
+    };
+    assert_eq!(sent("", 70)["max_tokens"], 70);
+    let own = sent(",\"max_completion_tokens\":500", 70);
+    assert_eq!((&own["max_completion_tokens"], own.get("max_tokens")), (&Value::from(70), None));
+    assert_eq!(sent(",\"max_tokens\":50,\"seed\":1", 70)["max_tokens"], 50, "the client's bound is lower");
 }

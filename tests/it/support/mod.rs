@@ -23,6 +23,7 @@ pub const MODELS: &[(&str, f64)] = &[
     ("locked", 0.5),
     ("garbled", 0.5),
     ("judge", 0.5),
+    ("long", 1.0),
 ];
 
 pub struct TestApp {
