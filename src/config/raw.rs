@@ -2,6 +2,7 @@
 
 mod calls;
 mod experiments;
+mod models;
 mod server;
 
 use super::read::{At, Place, Section};
@@ -9,6 +10,7 @@ use crate::domain::BudgetLimits;
 
 pub(super) use calls::{RawCalls, RawHedge, RawRetry, RawTimeouts};
 pub(super) use experiments::RawExperiment;
+pub(super) use models::{RawModel, RawPrice, RawPrior};
 pub(super) use server::RawServer;
 
 /// The longest time that any key takes: one day.
@@ -167,80 +169,6 @@ impl RawProvider {
             max_in_flight: keys.whole("max_in_flight", 1, 1_000_000),
             retry_budget: keys.number("retry_budget"),
             calls: RawCalls::read(&mut keys),
-        };
-        keys.finish();
-        raw
-    }
-}
-
-pub(super) struct RawPrice {
-    pub(super) place: Place,
-    pub(super) input: Option<At<f64>>,
-    pub(super) output: Option<At<f64>>,
-    pub(super) cached_input: Option<At<f64>>,
-}
-
-impl RawPrice {
-    fn read(mut keys: Section<'_>) -> Option<Self> {
-        let raw = keys.is_present().then(|| Self {
-            place: keys.place().clone(),
-            input: keys.number("input"),
-            output: keys.number("output"),
-            cached_input: keys.number("cached_input"),
-        });
-        keys.finish();
-        raw
-    }
-}
-
-pub(super) struct RawPrior {
-    pub(super) place: Place,
-    pub(super) sheet: Option<At<String>>,
-    pub(super) like: Option<At<String>>,
-    pub(super) price: Option<At<bool>>,
-}
-
-impl RawPrior {
-    fn read(mut keys: Section<'_>) -> Option<Self> {
-        let raw = keys.is_present().then(|| Self {
-            place: keys.place().clone(),
-            sheet: keys.text("sheet"),
-            like: keys.text("like"),
-            price: keys.flag("price"),
-        });
-        keys.finish();
-        raw
-    }
-}
-
-pub(super) struct RawModel {
-    pub(super) id: String,
-    pub(super) place: Place,
-    pub(super) provider: Option<At<String>>,
-    pub(super) model: Option<At<String>>,
-    pub(super) price: Option<RawPrice>,
-    pub(super) context_window: Option<At<u64>>,
-    pub(super) max_output: Option<At<u64>>,
-    pub(super) capabilities: Option<At<Vec<At<String>>>>,
-    pub(super) tier: Option<At<String>>,
-    pub(super) prior: Option<RawPrior>,
-    pub(super) drain: Option<At<bool>>,
-}
-
-impl RawModel {
-    fn read((id, mut keys): (String, Section<'_>)) -> Self {
-        let raw = Self {
-            id,
-            place: keys.place().clone(),
-            provider: keys.text("provider"),
-            model: keys.text("model"),
-            price: RawPrice::read(keys.section("price")),
-            context_window: keys.whole("context_window", 1, u64::from(u32::MAX)),
-            max_output: keys.whole("max_output", 1, u64::from(u32::MAX)),
-            capabilities: keys.texts("capabilities"),
-            tier: keys.text("tier"),
-            prior: RawPrior::read(keys.section("prior")),
-            drain: keys.flag("drain"),
         };
         keys.finish();
         raw
