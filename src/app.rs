@@ -304,9 +304,8 @@ fn start_learner(
         if *state.schema() != wanted {
             return Err(format!("it is of schema {}, this version has {wanted}", state.schema()));
         }
-        if *state.prior() != *prior {
-            let (theirs, ours) = (&state.prior().name, &prior.name);
-            return Err(format!("it began with prior {theirs}, this version has {ours}"));
+        if state.origin() != prior.name {
+            return Err(format!("it began with {}, this version has {}", state.origin(), prior.name));
         }
         if state.settings().guard != guard {
             return Err("it was made with another key_share or key_trust".to_owned());

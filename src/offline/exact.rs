@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::bundle::hex;
 use super::dataset::Dataset;
 use super::plots::{self, Labels, PlotError};
+use super::prior::beginning;
 use super::report::number;
 use super::routing_bench::{Curve, Parting, Point, Span, World, WorldError, ask, charged, rated};
 use super::traces::Progress;
@@ -206,8 +207,7 @@ pub(super) fn world(lesson: &Lesson<'_>, rename: &dyn Fn(u8) -> Option<u8>) -> R
 /// A learner told what every arm did on the training folds. All outcomes are of one tick: none is older than another.
 pub(super) fn told(world: &World, settings: &Settings) -> Result<LearnedState, StateError> {
     let context = &world.training[0].context;
-    let mut state =
-        LearnedState::with_settings(context.schema().clone(), context.features().len(), *settings)?;
+    let mut state = beginning(context.schema(), context.features().len(), *settings)?;
     for case in &world.training {
         for (arm, outcome) in world.arms.iter().zip(&case.outcomes) {
             let charged = world.priced.then(|| charged(case, arm, outcome.cost_usd, UnixMs(0)));

@@ -1,9 +1,11 @@
 //! A promoted bundle is part of the fold: same log, same bits, whoever folds it and however often it is restarted.
 
+use std::sync::Arc;
+
 use super::synthetic::MadeUp;
 use crate::domain::{AdminEvent, EventBody, FeatureSchema, KeyId, PolicyVersion, Seq};
 use crate::learning::{Actor, LearnerSource, LearningOptions, fold};
-use crate::policy::{LearnedState, Learner, Settings};
+use crate::policy::{LearnedState, Learner, Prior, Settings};
 use crate::store::{NewPolicy, Store, StoreOptions};
 
 const DIM: usize = 5;
@@ -106,4 +108,14 @@ fn a_bundle_that_cannot_be_taken_is_set_aside_and_learning_goes_on() {
     let after = fold(&store, &mut state, *store.committed().borrow()).unwrap();
     assert_eq!(after.set_aside, 3);
     assert!(state.to_bytes() == plain);
+}
+
+#[test]
+fn what_a_deployment_began_with_survives_a_promotion() {
+    let schema = FeatureSchema::new("made-up");
+    let ours = Arc::new(Prior { name: "ours".to_owned(), ..Prior::none(DIM) });
+    let mut state = LearnedState::with_prior(schema.clone(), ours, DIM, Settings::DEFAULT).unwrap();
+    state.adopt(&LearnedState::new(schema, DIM).unwrap().to_bytes()).unwrap();
+    assert_eq!(state.origin(), "ours");
+    assert_eq!(LearnedState::from_bytes(&state.to_bytes()).unwrap().origin(), "ours");
 }

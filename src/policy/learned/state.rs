@@ -62,6 +62,8 @@ pub struct LearnedState {
     dim: usize,
     settings: Settings,
     prior: Arc<Prior>,
+    /// Name of the prior that this deployment began with; a state that was adopted since may have another.
+    origin: String,
     pub(super) unknown: Arc<ArmState>,
     /// Who reports, and how far they are believed.
     pub(super) reporters: Arc<Reporters>,
@@ -118,6 +120,7 @@ impl LearnedState {
             schema,
             dim,
             settings,
+            origin: prior.name.clone(),
             prior,
             unknown: Arc::new(unknown),
             heard: 0,
@@ -147,9 +150,9 @@ impl LearnedState {
         Ok(Self { settings, ..self.clone() })
     }
 
-    /// What it supposed at its beginning.
-    pub fn prior(&self) -> &Prior {
-        &self.prior
+    /// Name of the prior that this deployment began with.
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
     /// What the features mean.
@@ -252,13 +255,14 @@ impl LearnedState {
         Ok(())
     }
 
-    /// A bundle's state, where how far reporters are believed is this deployment's to say.
+    /// A bundle's state, where what it began with and how far reporters are believed is this deployment's to say.
     fn succeeded(&self, state: &[u8]) -> Result<Self, String> {
         let mut state = Self::from_bytes(state).map_err(|e| e.to_string())?;
         if (&state.schema, state.dim) != (&self.schema, self.dim) {
             return Err(format!("it is of schema {}, this version has {}", state.schema, self.schema));
         }
         state.settings.guard = self.settings.guard;
+        state.origin.clone_from(&self.origin);
         Arc::make_mut(&mut state.reporters).set_guard(self.settings.guard);
         Ok(state)
     }

@@ -54,6 +54,7 @@ struct Stored {
     dim: u64,
     settings: Settings,
     prior: Arc<Prior>,
+    origin: String,
     heard: u64,
     now: UnixMs,
     alarms: Arc<VecDeque<Alarm>>,
@@ -82,6 +83,7 @@ impl LearnedState {
         if !stored.traffic.is_sound(dim) || stored.alarms.len() > REMEMBERED {
             return Err(StateError::Settings { dim });
         }
+        state.origin = stored.origin;
         (state.heard, state.now, state.raised) = (stored.heard, stored.now, stored.raised);
         (state.alarms, state.traffic) = (stored.alarms, stored.traffic);
         state.roster = stored.roster;
@@ -105,6 +107,7 @@ impl LearnedState {
             dim: self.dim as u64,
             settings: self.settings,
             prior: Arc::clone(&self.prior),
+            origin: self.origin.clone(),
             heard: self.heard,
             now: self.now,
             alarms: Arc::clone(&self.alarms),
