@@ -126,10 +126,15 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// The answer began, so long after the call.
-    pub fn began(&self, is_stream: bool, took: Duration) {
+    /// The answer began, so long after the call. A probe has told what it was sent for: its place is free again, for a stream may
+    /// go on for minutes.
+    pub fn began(&mut self, is_stream: bool, took: Duration) {
         self.state.begins(is_stream).note(took);
-        self.state.breaker().began();
+        let mut breaker = self.state.breaker();
+        breaker.began();
+        if std::mem::replace(&mut self.pass, Pass::Regular) == Pass::Probe {
+            breaker.release();
+        }
     }
 
     /// The answer came to its end.
@@ -209,5 +214,36 @@ impl HealthSnapshot {
     /// How much longer `arm` is not asked; `None` when it may be.
     pub fn rest_left(&self, arm: &ArmId) -> Option<Duration> {
         self.refused.get(arm).map(|refused| refused.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{CapabilitySet, Limits, Price};
+
+    #[test]
+    fn a_probe_that_begins_to_answer_makes_room_for_the_next_while_its_stream_goes_on() {
+        let arm = Arm {
+            id: ArmId::from("local/a"),
+            provider: ProviderId::from("local"),
+            model: "a".into(),
+            price: Price { input: 1.0, output: 1.0, cached_input: None },
+            limits: Limits { context_window: 8000, max_output: None },
+            capabilities: CapabilitySet::default(),
+        };
+        let mut health = Arc::new(Health::default());
+        (0..5).for_each(|_| health.admit(&arm).unwrap().failed(AttemptEnd::ServerError, None));
+        assert_eq!(health.breakers(), [(arm.id.clone(), BreakerState::Open)]);
+        Arc::get_mut(&mut health).unwrap().origin -= Duration::from_secs(10);
+        let mut first = health.admit(&arm).unwrap();
+        assert!(health.admit(&arm).is_err(), "one at a time");
+        first.began(true, Duration::ZERO);
+        let mut second = health.admit(&arm).unwrap();
+        second.began(true, Duration::ZERO);
+        assert_eq!(health.breakers(), [(arm.id.clone(), BreakerState::Closed)]);
+        first.failed(AttemptEnd::Connect, None);
+        drop((first, second));
+        assert!(health.admit(&arm).is_ok(), "one broken stream opens nothing");
     }
 }
