@@ -22,6 +22,9 @@ pub struct TrainPriorArgs {
     /// Folder to keep the prompts' vectors in.
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
+    /// Print the manifest as JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// # Errors
@@ -38,7 +41,11 @@ pub fn run(args: TrainPriorArgs) -> anyhow::Result<()> {
     let path = args.out.join("prior.json");
     std::fs::create_dir_all(&args.out).with_context(|| format!("cannot make {}", args.out.display()))?;
     let text = serde_json::to_string_pretty(&manifest)? + "\n";
-    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    std::fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    if args.json {
+        say(text.trim_end());
+        return Ok(());
+    }
     say(&format!("{} written to {}; build again to use it", manifest.prior.name, path.display()));
     Ok(())
 }
