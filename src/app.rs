@@ -323,11 +323,15 @@ fn upstream(
         ProviderFormat::OpenAi => provider::Format::OpenAi,
         ProviderFormat::OpenAiCompatible => provider::Format::OpenAiCompatible,
         ProviderFormat::Anthropic => provider::Format::Anthropic,
+        ProviderFormat::Gemini => provider::Format::Gemini,
+        ProviderFormat::Cohere => provider::Format::Cohere,
     };
     let mut wanted = provider::ProviderSettings::new(settings.id.clone(), format);
     wanted.base_url = Some(settings.base_url.clone());
     wanted.api_key.clone_from(&settings.api_key);
     wanted.headers.clone_from(&settings.headers);
+    wanted.auth_header.clone_from(&settings.auth_header);
+    wanted.query.clone_from(&settings.query);
     wanted.connect_timeout = connect_timeout(settings, all);
     Ok(Upstream::new(provider::build(wanted)?, settings.limits, settings.conduct))
 }

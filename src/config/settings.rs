@@ -235,6 +235,10 @@ pub enum ProviderFormat {
     OpenAiCompatible,
     /// Anthropic's messages.
     Anthropic,
+    /// Google's `generateContent`.
+    Gemini,
+    /// Cohere's v2 chat.
+    Cohere,
 }
 
 impl ProviderFormat {
@@ -244,6 +248,8 @@ impl ProviderFormat {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai-compatible",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Cohere => "cohere",
         }
     }
 }
@@ -261,6 +267,10 @@ pub struct ProviderSettings {
     pub api_key: Option<SecretString>,
     /// Sent with each call, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// The header that carries the key, in lower case; `None`: the format's own.
+    pub auth_header: Option<String>,
+    /// Added to each call's URL.
+    pub query: Vec<(String, String)>,
     /// What it may be sent.
     pub limits: UpstreamLimits,
     /// How its models are called when they are asked for by name.

@@ -64,7 +64,8 @@ fn the_example_loads_and_says_what_it_means() {
     assert_eq!(s.learning, LearningSettings::default());
     assert_eq!(s.embedder, EmbedderSettings { threads: 2, ..EmbedderSettings::default() });
     let ids: Vec<_> = s.providers.iter().map(|p| p.id.as_str()).collect();
-    assert_eq!(ids, ["anthropic", "local", "openai", "openrouter"]);
+    assert_eq!(ids, ["anthropic", "gemini", "local", "openai", "openrouter"]);
+    assert_eq!(s.providers[1].base_url, "https://generativelanguage.googleapis.com/v1beta");
     assert_eq!(s.catalog.arms().len(), 5, "the judge is one too");
     let local = s.catalog.get(&ArmId::from("local/qwen3-8b")).unwrap();
     assert_eq!((local.price.input, local.limits.context_window), (0.0, 32768));
@@ -164,7 +165,7 @@ weights = { quality = 0, cost = 1 }
     1 schema_version: is 2, this version reads 1; write `schema_version = 1`
     3 server.lisen: unknown key; did you mean `listen`?
     4 server.max_body_bytes: must be a whole number from 1024 to 1073741824, found the string "lots"
-    6 providers.openai.format: "opanai" is none of "openai", "openai-compatible", "anthropic"; did you mean `openai`?
+    6 providers.openai.format: "opanai" is none of "openai", "openai-compatible", "anthropic", "gemini", "cohere"; did you mean `openai`?
     9 providers.local.base_url: "127.0.0.1:11434" must start with http:// or https://
     11 models."local/qwen3-8b".provider: there is no provider `locl`; did you mean `local`?
     16 models."local/phi".price.input: must be a finite number >= 0 (USD per million tokens), got NaN
@@ -258,16 +259,22 @@ fn each_provider_fault_is_named() {
         "7 providers.l.base_url",
         "is missing",
     );
-    one_fault(
-        &with("[providers.g]\nformat = \"gemini\"\n"),
-        "8 providers.g.format",
-        "not supported in this version",
-    );
+    one_fault(&with("[providers.g]\nformat = \"palm\"\n"), "8 providers.g.format", "gemini");
     one_fault(
         &with("[providers.a]\nformat = \"anthropic\"\nheaders = { Authorization = \"x\" }\n"),
         "9 providers.a.headers.Authorization",
         "api_key_env",
     );
+    one_fault(
+        &with("[providers.a]\nformat = \"anthropic\"\nauth_header = \"host\"\n"),
+        "9 providers.a.auth_header",
+        "api-key",
+    );
+    let azure = good(
+        &(local("http://h/v1") + "auth_header = \"Api-Key\"\nquery = { api-version = \"2024-10-21\" }\n"),
+    );
+    assert_eq!(azure.providers[0].auth_header.as_deref(), Some("api-key"));
+    assert_eq!(azure.providers[0].query, [("api-version".to_owned(), "2024-10-21".to_owned())]);
     let bare = faults("schema_version = 1\n");
     assert!(
         bare[0].starts_with("- providers: there is no provider") && bare[1].starts_with("- models: "),

@@ -116,6 +116,19 @@ pub fn vendor(id: &str) -> Option<&'static Vendor> {
     VENDORS.iter().find(|v| v.id == id)
 }
 
+/// Whose own format it is, and where the vendor's API in this format is.
+pub(super) fn owner(format: ProviderFormat) -> Option<(&'static Vendor, &'static str)> {
+    let (id, other_url) = match format {
+        ProviderFormat::OpenAi => ("openai", None),
+        ProviderFormat::Anthropic => ("anthropic", None),
+        ProviderFormat::Gemini => ("google", Some("https://generativelanguage.googleapis.com/v1beta")),
+        ProviderFormat::Cohere => ("cohere", Some("https://api.cohere.com/v2")),
+        ProviderFormat::OpenAiCompatible => return None,
+    };
+    let vendor = vendor(id)?;
+    Some((vendor, other_url.unwrap_or(vendor.base_url)))
+}
+
 /// The vendor whose API is at that address.
 pub(super) fn vendor_at(base_url: &str) -> Option<&'static Vendor> {
     VENDORS.iter().find(|v| v.base_url == base_url)

@@ -9,6 +9,8 @@ use super::Conduct;
 use super::retry::RetryBudget;
 use crate::domain::ProviderId;
 use crate::provider::Provider;
+use crate::wire::WireError;
+use crate::wire::chat::ChatRequest;
 
 /// Bounds on what a provider is sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,6 +54,11 @@ impl Upstream {
             retries: RetryBudget::new(limits.retry_budget),
             conduct,
         }
+    }
+
+    /// The first thing in `request` that the provider's format has no words for.
+    pub fn cannot_say(&self, request: &ChatRequest) -> Option<WireError> {
+        self.provider.cannot_say(request)
     }
 
     /// Which provider.

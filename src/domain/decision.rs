@@ -32,6 +32,8 @@ pub enum Exclusion {
     RateLimited,
     /// Its provider has as many calls in flight as it may.
     Busy,
+    /// Its provider's format has no words for something in the request.
+    Format,
 }
 
 impl fmt::Display for Exclusion {
@@ -41,6 +43,7 @@ impl fmt::Display for Exclusion {
             Self::OutputLimit => f.write_str("output_limit"),
             Self::Capability(c) => f.write_str(c.as_str()),
             Self::CallerModels => f.write_str("models"),
+            Self::Format => f.write_str("format"),
             Self::Draining => f.write_str("draining"),
             Self::Unhealthy => f.write_str("unhealthy"),
             Self::Budget => f.write_str("budget"),

@@ -1,16 +1,15 @@
 //! `POST /v1/chat/completions`, plain and as an event stream.
 
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
-use axum::response::{IntoResponse, Json, Response};
-use bytes::Bytes;
-use tokio::time::timeout;
+use axum::response::Response;
+use serde_json::Value;
 
+use super::Api;
+use super::answer::{Translated, respond};
 use super::body::Incoming;
 use super::error::HttpError;
-use super::sse::{self, Source};
-use super::{Api, headers};
-use crate::service::{Answer, Head, ServiceError};
+use crate::service::{ServiceError, WholeAnswer};
+use crate::wire::AnswerWriter;
 use crate::wire::chat::ChatRequest;
 
 /// Serves a chat completion: by a route's choice or by the model asked for.
@@ -25,29 +24,32 @@ use crate::wire::chat::ChatRequest;
 )]
 pub(super) async fn create(State(api): State<Api>, incoming: Incoming) -> Result<Response, HttpError> {
     let request = ChatRequest::parse(&incoming.bytes).map_err(ServiceError::from)?;
-    let begun = Box::pin(api.service.begin(request, &incoming.caller)).await?;
-    let (mut answer, keep_alive) = (begun.answer, api.keep_alive);
-    let outcome = if begun.is_stream {
-        match timeout(keep_alive, &mut answer).await {
-            Ok(outcome) => outcome,
-            // Who serves is not known yet; the decision is.
-            Err(_) => return Ok(with_head(&begun.head, sse::response(Source::Pending(answer), keep_alive))),
-        }
-    } else {
-        answer.await
-    };
-    Ok(match outcome? {
-        Answer::Full(head, body) => with_head(&head, json(body)),
-        Answer::Stream(head, chunks) => with_head(&head, sse::response(Source::Chunks(chunks), keep_alive)),
-        Answer::DryRun(head, answer) => with_head(&head, Json(answer).into_response()),
-    })
+    respond(&api, request, &incoming.caller, Chat).await
 }
 
-fn with_head(head: &Head, mut response: Response) -> Response {
-    headers::put(head, &mut response);
-    response
+/// Answers as they are in here.
+struct Chat;
+
+impl Translated for Chat {
+    fn whole(&self, answer: WholeAnswer) -> Result<bytes::Bytes, HttpError> {
+        Ok(answer.body)
+    }
 }
 
-fn json(body: Bytes) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+impl AnswerWriter for Chat {
+    fn write(&mut self, chunk: &[u8], _: Option<&[u8]>) -> String {
+        event(&String::from_utf8_lossy(chunk))
+    }
+
+    fn end(&mut self) -> String {
+        event("[DONE]")
+    }
+
+    fn fail(&mut self, error: &Value) -> String {
+        event(&error.to_string())
+    }
+}
+
+fn event(data: &str) -> String {
+    format!("data: {data}\n\n")
 }

@@ -37,6 +37,10 @@ struct Fault {
     budget: Option<BudgetFault>,
 }
 
+/// The body of an error, kept beside it for paths whose clients expect another shape.
+#[derive(Debug, Clone)]
+pub(super) struct ErrorObject(pub(super) Value);
+
 /// The budget that cannot pay.
 #[derive(Debug)]
 struct BudgetFault {
@@ -133,6 +137,10 @@ impl HttpError {
     fn overloaded_because(message: &str) -> Self {
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "overloaded", message);
         error.with_retry_after(Some(RETRY_AFTER_MS))
+    }
+
+    pub(super) fn unreadable_answer() -> Self {
+        bad_gateway("the provider's answer could not be read")
     }
 
     pub(super) fn unsupported_media_type(found: &str) -> Self {
@@ -317,7 +325,9 @@ fn refused_by_provider(cause: &ProviderError) -> HttpError {
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        let mut response = (self.0.status, Json(self.body())).into_response();
+        let body = self.body();
+        let mut response = (self.0.status, Json(&body)).into_response();
+        response.extensions_mut().insert(ErrorObject(body));
         if let Some(head) = &self.0.head {
             headers::put(head, &mut response);
         }

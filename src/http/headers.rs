@@ -20,7 +20,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SESSION_HEADERS: &[&str] = &["x-session-id", "x-claude-code-session-id", "x-session-affinity"];
 const LONGEST_REQUEST_ID: usize = 128;
 /// Paths whose answers are counted.
-const COUNTED: &[&str] = &["/v1/chat/completions", "/v1/route"];
+const COUNTED: &[&str] =
+    &["/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/completions", "/v1/route"];
 
 /// Gives every answer an `x-request-id` (the client's own when it is sane, else a new one) and counts it.
 pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {

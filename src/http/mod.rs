@@ -4,9 +4,11 @@
 //! denies by default; a path is open only when it stands in `auth`'s list.
 
 mod admin;
+mod answer;
 mod auth;
 mod body;
 mod chat;
+mod completions;
 mod decisions;
 mod embeddings;
 mod error;
@@ -14,9 +16,11 @@ mod feedback;
 mod headers;
 mod health;
 mod limits;
+mod messages;
 mod models;
 mod openapi;
 mod patient;
+mod responses;
 mod route;
 mod serve;
 mod sse;
@@ -66,6 +70,10 @@ pub enum OpenWithoutKeys {
 pub fn router(api: Api) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::create))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/completions", post(completions::create))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count_tokens))
         .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/route", post(route::create))
         .route("/v1/models", get(models::list))
@@ -86,5 +94,6 @@ pub fn router(api: Api) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(middleware::from_fn_with_state(api.clone(), headers::observe))
+        .layer(middleware::from_fn(messages::errors))
         .with_state(api)
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use tokio::time::timeout;
 
 use super::error::HttpError;
 use crate::service::{Answer, AnswerStream, Answering};
+use crate::wire::AnswerWriter;
 
 /// Clients ignore it; whatever lies between sees that the connection lives.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
@@ -22,34 +23,43 @@ const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 /// Where the events come from.
 pub(super) enum Source {
     /// Somebody answers already.
-    Chunks(Box<AnswerStream>),
+    Pieces(Box<AnswerStream>),
     /// Nobody does yet, but the client has waited long enough for a status.
     Pending(Answering),
 }
 
-/// The events of `source`, with a comment after each silence of `keep_alive`.
-pub(super) fn response(source: Source, keep_alive: Duration) -> Response {
+/// The events of `source` as `writer` has them, with a comment after each silence of `keep_alive`.
+pub(super) fn response(
+    source: Source,
+    writer: impl AnswerWriter + 'static,
+    keep_alive: Duration,
+) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
     let is_early = matches!(source, Source::Pending(_));
     let first = stream::iter(is_early.then(|| Ok(Bytes::from_static(KEEP_ALIVE))));
-    (headers, Body::from_stream(first.chain(events(source, keep_alive)))).into_response()
+    (headers, Body::from_stream(first.chain(events(Box::new((source, writer)), keep_alive)))).into_response()
 }
 
-enum Next {
-    From(Source),
+enum Next<W> {
+    From(Box<(Source, W)>),
     Tear,
     End,
 }
 
+type Step<W> = (Result<Bytes, std::io::Error>, Next<W>);
+
 /// A break ends as an error event, then the connection is torn: no `[DONE]`, no invented finish reason, so that nobody takes half an
 /// answer for a whole one.
-fn events(source: Source, keep_alive: Duration) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
-    stream::unfold(Next::From(source), move |next| async move {
+fn events<W: AnswerWriter + 'static>(
+    from: Box<(Source, W)>,
+    keep_alive: Duration,
+) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+    stream::unfold(Next::From(from), move |next| async move {
         match next {
-            Next::From(source) => Some(step(source, keep_alive).await),
+            Next::From(from) => Some(step(from, keep_alive).await),
             Next::Tear => {
                 // A body that has to wait is flushed first; without this the error event would be lost with the connection.
                 tokio::task::yield_now().await;
@@ -60,37 +70,35 @@ fn events(source: Source, keep_alive: Duration) -> impl Stream<Item = Result<Byt
     })
 }
 
-async fn step(mut source: Source, keep_alive: Duration) -> (Result<Bytes, std::io::Error>, Next) {
+async fn step<W: AnswerWriter>(mut from: Box<(Source, W)>, keep_alive: Duration) -> Step<W> {
     loop {
-        let event = match &mut source {
-            Source::Chunks(chunks) => match timeout(keep_alive, chunks.next()).await {
-                Ok(Some(Ok(data))) => event(&data),
-                Ok(Some(Err(error))) => return fail(&error.into()),
-                Ok(None) => return (Ok(event(b"[DONE]")), Next::End),
+        let (source, writer) = &mut *from;
+        let event = match source {
+            Source::Pieces(pieces) => match timeout(keep_alive, pieces.next()).await {
+                Ok(Some(Ok(piece))) => Bytes::from(writer.write(&piece.data, piece.native.as_deref())),
+                Ok(Some(Err(error))) => return fail(writer, &error.into()),
+                Ok(None) => return (Ok(Bytes::from(writer.end())), Next::End),
                 Err(_) => Bytes::from_static(KEEP_ALIVE),
             },
             Source::Pending(answer) => match timeout(keep_alive, answer).await {
-                Ok(Ok(Answer::Stream(_, chunks))) => {
-                    source = Source::Chunks(chunks);
+                Ok(Ok(Answer::Stream(_, pieces))) => {
+                    *source = Source::Pieces(pieces);
                     continue;
                 }
-                Ok(Ok(Answer::Full(..) | Answer::DryRun(..))) => return fail(&HttpError::no_stream()),
-                Ok(Err(refusal)) => return fail(&refusal.into()),
+                Ok(Ok(Answer::Full(..) | Answer::DryRun(..))) => {
+                    return fail(writer, &HttpError::no_stream());
+                }
+                Ok(Err(refusal)) => return fail(writer, &refusal.into()),
                 Err(_) => Bytes::from_static(KEEP_ALIVE),
             },
         };
-        return (Ok(event), Next::From(source));
+        // Some pieces say nothing in the client's format.
+        if !event.is_empty() {
+            return (Ok(event), Next::From(from));
+        }
     }
 }
 
-fn fail(error: &HttpError) -> (Result<Bytes, std::io::Error>, Next) {
-    (Ok(event(error.body().to_string().as_bytes())), Next::Tear)
-}
-
-fn event(data: &[u8]) -> Bytes {
-    let mut event = BytesMut::with_capacity(data.len() + 8);
-    event.put_slice(b"data: ");
-    event.put_slice(data);
-    event.put_slice(b"\n\n");
-    event.freeze()
+fn fail<W: AnswerWriter>(writer: &mut W, error: &HttpError) -> Step<W> {
+    (Ok(Bytes::from(writer.fail(&error.body()))), Next::Tear)
 }

@@ -1,5 +1,6 @@
 //! One HTTP client per provider: where calls go and what they carry.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,6 +30,8 @@ pub(super) struct Client {
     id: ProviderId,
     http: reqwest::Client,
     base_url: String,
+    /// Encoded, without the question mark.
+    query: String,
 }
 
 impl Client {
@@ -55,13 +58,23 @@ impl Client {
             builder = builder.tls_certs_only([]);
         }
         let http = builder.build().map_err(ProviderBuildError::Client)?;
+        let query = encoded(&base_url, &settings.query);
         let base_url = base_url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { id: settings.id.clone(), http, base_url })
+        Ok(Self { id: settings.id.clone(), http, base_url, query })
     }
 
     /// Which upstream this is.
     pub(super) fn id(&self) -> &ProviderId {
         &self.id
+    }
+
+    fn url(&self, path: &str) -> String {
+        let joint = match (self.query.is_empty(), path.contains('?')) {
+            (true, _) => "",
+            (false, true) => "&",
+            (false, false) => "?",
+        };
+        format!("{}/{path}{joint}{}", self.base_url, self.query)
     }
 
     /// Posts a JSON body and waits for the head of a 2xx answer.
@@ -70,12 +83,7 @@ impl Client {
     /// No connection, no head in time, another status.
     pub(super) async fn post(&self, post: Post, clock: &mut Clock) -> Result<Response, ProviderError> {
         let accept = if post.stream { "text/event-stream" } else { "application/json" };
-        let request = self
-            .http
-            .post(format!("{}/{}", self.base_url, post.path))
-            .header(ACCEPT, accept)
-            .body(post.body)
-            .send();
+        let request = self.http.post(self.url(&post.path)).header(ACCEPT, accept).body(post.body).send();
         let response = clock.limit(request).await?.map_err(|e| of_send(&e))?;
         check_head(&response)?;
         if response.status().is_success() {
@@ -89,7 +97,7 @@ impl Client {
 #[derive(Debug)]
 pub(super) struct Post {
     /// Below the base URL, without a slash in front.
-    pub(super) path: &'static str,
+    pub(super) path: Cow<'static, str>,
     /// JSON.
     pub(super) body: Vec<u8>,
     /// Whether an event stream is asked for.
@@ -118,6 +126,15 @@ async fn read_failure(response: Response, clock: Clock) -> ProviderError {
     let wait = retry_after::read(response.headers(), Timestamp::now());
     let body = Body::new(response, MAX_ERROR_BODY).read_error(clock).await;
     ProviderError::of_status(status, wait, UpstreamError::read(&body).unwrap_or_default())
+}
+
+fn encoded(base_url: &Url, query: &[(String, String)]) -> String {
+    if query.is_empty() {
+        return String::new();
+    }
+    let mut url = base_url.clone();
+    url.query_pairs_mut().extend_pairs(query);
+    url.query().unwrap_or_default().to_owned()
 }
 
 fn check_url(text: &str) -> Result<Url, ProviderBuildError> {
@@ -155,19 +172,36 @@ fn fixed_headers(settings: &ProviderSettings) -> Result<HeaderMap, ProviderBuild
         headers.entry("anthropic-version").or_insert(ANTHROPIC_VERSION);
     }
     if let Some(key) = &settings.api_key {
-        let (name, value) = key_header(settings.format, key)?;
+        let (name, value) = key_header(settings, key)?;
         headers.insert(name, value);
     }
     Ok(headers)
 }
 
-fn key_header(format: Format, key: &SecretString) -> Result<(HeaderName, HeaderValue), ProviderBuildError> {
+fn key_header(
+    settings: &ProviderSettings,
+    key: &SecretString,
+) -> Result<(HeaderName, HeaderValue), ProviderBuildError> {
     let key = key.expose_secret();
-    let (name, text) = match format {
-        Format::OpenAi | Format::OpenAiCompatible => (AUTHORIZATION, format!("Bearer {key}")),
+    if let Some(name) = settings.auth_header.as_ref().filter(|name| *name != AUTHORIZATION.as_str()) {
+        let bad = |_| ProviderBuildError::BadHeader { name: name.clone(), why: "it is no header name" };
+        return Ok((HeaderName::from_bytes(name.as_bytes()).map_err(bad)?, secret(key)?));
+    }
+    if settings.auth_header.is_some() {
+        return Ok((AUTHORIZATION, secret(&format!("Bearer {key}"))?));
+    }
+    let (name, text) = match settings.format {
+        Format::OpenAi | Format::OpenAiCompatible | Format::Cohere => {
+            (AUTHORIZATION, format!("Bearer {key}"))
+        }
         Format::Anthropic => (HeaderName::from_static("x-api-key"), key.to_owned()),
+        Format::Gemini => (HeaderName::from_static("x-goog-api-key"), key.to_owned()),
     };
-    let mut value = HeaderValue::from_str(&text).map_err(|_| ProviderBuildError::BadKey)?;
+    Ok((name, secret(&text)?))
+}
+
+fn secret(text: &str) -> Result<HeaderValue, ProviderBuildError> {
+    let mut value = HeaderValue::from_str(text).map_err(|_| ProviderBuildError::BadKey)?;
     value.set_sensitive(true);
-    Ok((name, value))
+    Ok(value)
 }

@@ -10,7 +10,9 @@
 mod anthropic;
 mod body;
 mod client;
+mod cohere;
 mod error;
+mod gemini;
 mod openai;
 mod retry_after;
 mod settings;
@@ -33,8 +35,8 @@ pub use stream::{Chunk, ChunkStream};
 pub use timeouts::Timeouts;
 
 use crate::domain::ProviderId;
-use crate::wire::ReplyFacts;
 use crate::wire::chat::ChatRequest;
+use crate::wire::{ReplyFacts, WireError};
 
 /// One call of one model.
 #[derive(Debug, Clone)]
@@ -60,6 +62,8 @@ pub enum Reply {
         body: Bytes,
         /// What it says.
         facts: ReplyFacts,
+        /// The upstream's own body, when the client speaks its format.
+        native: Option<Bytes>,
     },
     /// A stream; nothing of its content may have come yet.
     Stream(ChunkStream),
@@ -73,6 +77,9 @@ pub trait Provider: Send + Sync {
     /// # Errors
     /// Everything that is no answer; see [`ProviderError`].
     async fn complete(&self, call: &ProviderCall) -> Result<Reply, ProviderError>;
+
+    /// The first thing in `request` that this upstream's format has no words for.
+    fn cannot_say(&self, request: &ChatRequest) -> Option<WireError>;
 
     /// Which upstream this is.
     fn id(&self) -> &ProviderId;
@@ -88,5 +95,7 @@ pub fn build(settings: ProviderSettings) -> Result<Arc<dyn Provider>, ProviderBu
         Format::OpenAi => Arc::new(openai::OpenAi::new(client, "max_completion_tokens")),
         Format::OpenAiCompatible => Arc::new(openai::OpenAi::new(client, "max_tokens")),
         Format::Anthropic => Arc::new(anthropic::Anthropic::new(client)),
+        Format::Cohere => Arc::new(cohere::Cohere::new(client)),
+        Format::Gemini => Arc::new(gemini::Gemini::new(client)),
     })
 }

@@ -6,7 +6,8 @@ use super::body::{Body, Clock, MAX_BODY};
 use super::client::{Client, Post};
 use super::{Provider, ProviderCall, ProviderError, Reply, stream};
 use crate::domain::ProviderId;
-use crate::wire::chat::{OpenAiReader, read_completion};
+use crate::wire::WireError;
+use crate::wire::chat::{ChatRequest, OpenAiReader, read_completion};
 
 /// An upstream that speaks chat completions: bodies pass through.
 #[derive(Debug)]
@@ -25,17 +26,24 @@ impl OpenAi {
 #[async_trait]
 impl Provider for OpenAi {
     async fn complete(&self, call: &ProviderCall) -> Result<Reply, ProviderError> {
+        if let Some(beyond) = self.cannot_say(&call.request) {
+            return Err(ProviderError::Untranslatable(beyond));
+        }
         let stream = call.request.stream();
         let mut clock = Clock::start(call);
         let body = call.request.openai_body(&call.model, self.bound);
-        let post = Post { path: "chat/completions", body, stream };
+        let post = Post { path: "chat/completions".into(), body, stream };
         let response = self.client.post(post, &mut clock).await?;
         if stream {
             return Ok(Reply::Stream(stream::read(response, OpenAiReader::default(), clock)?));
         }
         let body = Body::new(response, MAX_BODY).read_all(clock).await?;
         let facts = read_completion(&body).map_err(ProviderError::of_answer)?;
-        Ok(Reply::Full { body, facts })
+        Ok(Reply::Full { body, facts, native: None })
+    }
+
+    fn cannot_say(&self, request: &ChatRequest) -> Option<WireError> {
+        request.beyond_chat().cloned()
     }
 
     fn id(&self) -> &ProviderId {

@@ -16,6 +16,10 @@ pub enum Format {
     OpenAiCompatible,
     /// Anthropic's Messages.
     Anthropic,
+    /// Google's `generateContent`.
+    Gemini,
+    /// Cohere's v2 chat.
+    Cohere,
 }
 
 impl Format {
@@ -25,12 +29,16 @@ impl Format {
             Self::OpenAi => "openai",
             Self::OpenAiCompatible => "openai-compatible",
             Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+            Self::Cohere => "cohere",
         }
     }
 
     /// The format of that name.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::OpenAi, Self::OpenAiCompatible, Self::Anthropic].into_iter().find(|f| f.as_str() == name)
+        [Self::OpenAi, Self::OpenAiCompatible, Self::Anthropic, Self::Gemini, Self::Cohere]
+            .into_iter()
+            .find(|f| f.as_str() == name)
     }
 
     /// The vendor's own base URL, version included.
@@ -38,6 +46,8 @@ impl Format {
         match self {
             Self::OpenAi => Some("https://api.openai.com/v1"),
             Self::Anthropic => Some("https://api.anthropic.com/v1"),
+            Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta"),
+            Self::Cohere => Some("https://api.cohere.com/v2"),
             Self::OpenAiCompatible => None,
         }
     }
@@ -56,6 +66,10 @@ pub struct ProviderSettings {
     pub api_key: Option<SecretString>,
     /// Headers to add to each call, by configuration only.
     pub headers: Vec<(String, String)>,
+    /// The header that carries the key; `None`: the format's own.
+    pub auth_header: Option<String>,
+    /// Added to each call's URL.
+    pub query: Vec<(String, String)>,
     /// To connect, name look-up and TLS included.
     pub connect_timeout: Duration,
 }
@@ -69,6 +83,8 @@ impl ProviderSettings {
             base_url: None,
             api_key: None,
             headers: Vec::new(),
+            auth_header: None,
+            query: Vec::new(),
             connect_timeout: Timeouts::default().connect,
         }
     }

@@ -22,6 +22,8 @@ pub struct Chunk {
     pub data: Bytes,
     /// What it says.
     pub facts: ChunkFacts,
+    /// The upstream's own event, ready to send, when the client speaks its format; `data` may be empty then.
+    pub native: Option<Bytes>,
 }
 
 /// Chunks in order. It ends after the upstream's end mark; an error is its last item. Dropping it closes the upstream call.
@@ -141,9 +143,9 @@ impl<R: ChunkReader> Source<R> {
     }
 
     fn queue(&mut self, chunks: Vec<RawChunk>) {
-        for RawChunk { data, facts } in chunks {
+        for RawChunk { data, facts, native } in chunks {
             self.clock.has_begun |= facts.has_content || facts.finish_reason.is_some();
-            self.ready.push_back(Chunk { data: Bytes::from(data), facts });
+            self.ready.push_back(Chunk { data: Bytes::from(data), facts, native: native.map(Bytes::from) });
         }
     }
 }

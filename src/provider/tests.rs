@@ -45,7 +45,7 @@ fn text_of(chunks: &[Chunk]) -> String {
 async fn a_whole_answer_passes_through_and_the_call_carries_only_our_headers() {
     let fake = Fake::answering(200, &[("content-type", "application/json")], COMPLETION.as_bytes()).await;
     let reply = fake.provider(Format::OpenAi).complete(&testing::call(plain())).await.unwrap();
-    let Reply::Full { body, facts } = reply else { panic!("no stream was asked for") };
+    let Reply::Full { body, facts, .. } = reply else { panic!("no stream was asked for") };
     assert_eq!(body, COMPLETION.as_bytes());
     assert_eq!(facts.usage.unwrap().input_tokens, 7);
     assert_eq!(facts.cost_usd, Some(0.5));
@@ -367,4 +367,21 @@ fn settings_are_checked_and_their_debug_form_hides_the_key() {
     settings.api_key = Some("sk-secret".to_owned().into());
     assert!(build(settings.clone()).is_ok());
     assert!(!format!("{settings:?}").contains("sk-secret"));
+}
+
+#[tokio::test]
+async fn azure_is_reached_by_query_and_auth_header() {
+    let fake = Fake::answering(200, &[("content-type", "application/json")], COMPLETION.as_bytes()).await;
+    let mut settings = ProviderSettings::new(ProviderId::from("azure"), Format::OpenAi);
+    settings.base_url = Some(fake.base_url.clone());
+    settings.api_key = Some("hush".to_owned().into());
+    settings.auth_header = Some("api-key".to_owned());
+    settings.query = vec![("api-version".to_owned(), "2024-10-21 &x".to_owned())];
+    build(settings).unwrap().complete(&testing::call(plain())).await.unwrap();
+    let request = fake.requests().pop().unwrap();
+    assert!(
+        request.starts_with("POST /v1/chat/completions?api-version=2024-10-21+%26x HTTP/1.1"),
+        "{request}"
+    );
+    assert!(request.contains("api-key: hush") && !request.contains("Bearer"), "{request}");
 }

@@ -54,8 +54,18 @@ pub struct Eligible<'a> {
     pub excluded: Vec<Excluded>,
 }
 
-/// Filters `candidates` (sorted by id). `draining` says whether an arm takes no new conversations and this is one; `unwell` says why an arm is not to be asked now;
-/// when none is to be, that is left out of account: whether anybody is asked then is for the dispatch to say, and the error is that of the calls.
+/// What only the caller knows of an arm at this moment.
+pub struct Standing<'a> {
+    /// Whether its provider's format has words for all that the request says.
+    pub says: &'a dyn Fn(&Arm) -> bool,
+    /// Whether it takes no new conversations, and this is one.
+    pub draining: &'a dyn Fn(&ArmId) -> bool,
+    /// Why it is not to be asked now; when none is to be, that is left out of account: whether anybody is asked then is for the dispatch
+    /// to say, and the error is that of the calls.
+    pub unwell: &'a dyn Fn(&ArmId) -> Option<Exclusion>,
+}
+
+/// Filters `candidates` (sorted by id).
 ///
 /// # Errors
 /// When no arm is left: the filter that took out the last.
@@ -63,14 +73,14 @@ pub fn eligible<'a>(
     candidates: &[&'a Arm],
     prompt: &Prompt,
     patterns: Option<&ArmPatterns>,
-    draining: &dyn Fn(&ArmId) -> bool,
-    unwell: &dyn Fn(&ArmId) -> Option<Exclusion>,
+    standing: &Standing<'_>,
 ) -> Result<Eligible<'a>, EmptyArmSet> {
     let mut arms = Vec::with_capacity(candidates.len());
     let mut excluded = Vec::new();
     for arm in candidates {
-        let drains = || draining(&arm.id).then_some(Exclusion::Draining);
-        match hindrance(arm, prompt, patterns).or_else(drains) {
+        let mute = || (!(standing.says)(arm)).then_some(Exclusion::Format);
+        let drains = || (standing.draining)(&arm.id).then_some(Exclusion::Draining);
+        match hindrance(arm, prompt, patterns).or_else(mute).or_else(drains) {
             Some(why) => excluded.push(Excluded { arm: arm.id.clone(), why }),
             None => arms.push(*arm),
         }
@@ -80,7 +90,7 @@ pub fn eligible<'a>(
             excluded.iter().map(|e| e.why).max_by_key(|why| order(*why)).unwrap_or(Exclusion::CallerModels);
         return Err(EmptyArmSet { filter, candidates: candidates.len() });
     }
-    let states: Vec<_> = arms.iter().map(|arm| unwell(&arm.id)).collect();
+    let states: Vec<_> = arms.iter().map(|arm| (standing.unwell)(&arm.id)).collect();
     if states.contains(&None) {
         let (mut well, all) = (Vec::with_capacity(arms.len()), arms);
         for (arm, state) in all.into_iter().zip(states) {
@@ -117,9 +127,10 @@ fn order(why: Exclusion) -> usize {
         Exclusion::Capability(c) => 1 + Capability::ALL.iter().position(|x| *x == c).unwrap_or(0),
         Exclusion::OutputLimit => 10,
         Exclusion::ContextWindow => 11,
-        Exclusion::Draining => 12,
-        Exclusion::Unhealthy | Exclusion::RateLimited | Exclusion::Busy => 13,
-        Exclusion::Budget => 14,
+        Exclusion::Format => 12,
+        Exclusion::Draining => 13,
+        Exclusion::Unhealthy | Exclusion::RateLimited | Exclusion::Busy => 14,
+        Exclusion::Budget => 15,
     }
 }
 
@@ -143,6 +154,27 @@ mod tests {
         found.arms.iter().map(|a| a.id.to_string()).collect()
     }
 
+    fn standing<'a>(
+        draining: &'a dyn Fn(&ArmId) -> bool,
+        unwell: &'a dyn Fn(&ArmId) -> Option<Exclusion>,
+    ) -> Standing<'a> {
+        Standing { says: &|_| true, draining, unwell }
+    }
+
+    #[test]
+    fn an_arm_whose_format_lacks_the_words_is_left_out() {
+        let (a, b) = (arm("a", 8000, &[]), arm("b", 8000, &[]));
+        let (stays, well) = (|_: &ArmId| false, |_: &ArmId| None);
+        let of = |says: &dyn Fn(&Arm) -> bool| {
+            let standing = Standing { says, draining: &stays, unwell: &well };
+            eligible(&[&a, &b], &Prompt::default(), None, &standing).map(|e| (names(&e), e.excluded))
+        };
+        let (left, excluded) = of(&|arm| arm.id.as_str() == "b").unwrap();
+        assert_eq!(left, ["b"]);
+        assert_eq!(excluded, [Excluded { arm: "a".into(), why: Exclusion::Format }]);
+        assert_eq!(of(&|_| false).unwrap_err().filter, Exclusion::Format);
+    }
+
     #[test]
     fn each_filter_takes_out_what_it_must_and_says_so() {
         let (small, tools, large) =
@@ -150,38 +182,48 @@ mod tests {
         let all = [&small, &tools, &large];
         let (stays, well) = (|_: &ArmId| false, |_: &ArmId| None);
         let long = Prompt { input_tokens: 500, ..Prompt::default() };
-        let found = eligible(&all, &long, None, &stays, &well).unwrap();
+        let found = eligible(&all, &long, None, &standing(&stays, &well)).unwrap();
         assert_eq!(names(&found), ["a/tools", "b/large"]);
         assert_eq!(found.excluded, [Excluded { arm: "a/small".into(), why: Exclusion::ContextWindow }]);
 
         let with_tools = Prompt { needs: [Capability::Tools].into_iter().collect(), ..Prompt::default() };
-        assert_eq!(names(&eligible(&all, &with_tools, None, &stays, &well).unwrap()), ["a/tools"]);
+        assert_eq!(names(&eligible(&all, &with_tools, None, &standing(&stays, &well)).unwrap()), ["a/tools"]);
 
         let patterns = ArmPatterns::new(&["b/*".into()]).unwrap();
         assert_eq!(
-            names(&eligible(&all, &Prompt::default(), Some(&patterns), &stays, &well).unwrap()),
+            names(&eligible(&all, &Prompt::default(), Some(&patterns), &standing(&stays, &well)).unwrap()),
             ["b/large"]
         );
-        let empty = eligible(&all, &with_tools, Some(&patterns), &stays, &well).unwrap_err();
+        let empty = eligible(&all, &with_tools, Some(&patterns), &standing(&stays, &well)).unwrap_err();
         assert_eq!(empty, EmptyArmSet { filter: Exclusion::Capability(Capability::Tools), candidates: 3 });
 
         let much = Prompt { max_output_tokens: Some(1001), ..Prompt::default() };
-        assert_eq!(eligible(&all, &much, None, &stays, &well).unwrap_err().filter, Exclusion::OutputLimit);
+        assert_eq!(
+            eligible(&all, &much, None, &standing(&stays, &well)).unwrap_err().filter,
+            Exclusion::OutputLimit
+        );
     }
 
     #[test]
     fn health_counts_only_while_somebody_is_well() {
         let (a, b) = (arm("a", 8000, &[]), arm("b", 8000, &[]));
         let stays = |_: &ArmId| false;
-        let found = eligible(&[&a, &b], &Prompt::default(), None, &stays, &|id: &ArmId| {
-            (id.as_str() == "a").then_some(Exclusion::Busy)
-        })
+        let found = eligible(
+            &[&a, &b],
+            &Prompt::default(),
+            None,
+            &standing(&stays, &|id: &ArmId| (id.as_str() == "a").then_some(Exclusion::Busy)),
+        )
         .unwrap();
         assert_eq!(names(&found), ["b"]);
         assert_eq!(found.excluded[0].why, Exclusion::Busy);
-        let nobody =
-            eligible(&[&a, &b], &Prompt::default(), None, &stays, &|_: &ArmId| Some(Exclusion::Unhealthy))
-                .unwrap();
+        let nobody = eligible(
+            &[&a, &b],
+            &Prompt::default(),
+            None,
+            &standing(&stays, &|_: &ArmId| Some(Exclusion::Unhealthy)),
+        )
+        .unwrap();
         assert_eq!(names(&nobody), ["a", "b"]);
     }
 
@@ -190,10 +232,12 @@ mod tests {
         let (a, b) = (arm("a", 8000, &[]), arm("b", 8000, &[]));
         let well = |_: &ArmId| None;
         let found =
-            eligible(&[&a, &b], &Prompt::default(), None, &|id: &ArmId| id.as_str() == "a", &well).unwrap();
+            eligible(&[&a, &b], &Prompt::default(), None, &standing(&|id: &ArmId| id.as_str() == "a", &well))
+                .unwrap();
         assert_eq!(names(&found), ["b"]);
         assert_eq!(found.excluded, [Excluded { arm: "a".into(), why: Exclusion::Draining }]);
-        let none = eligible(&[&a, &b], &Prompt::default(), None, &|_: &ArmId| true, &well).unwrap_err();
+        let none =
+            eligible(&[&a, &b], &Prompt::default(), None, &standing(&|_: &ArmId| true, &well)).unwrap_err();
         assert_eq!(none.filter, Exclusion::Draining);
     }
 

@@ -13,7 +13,7 @@ mod route;
 pub mod statistics;
 
 pub use decide::{Candidates, Circumstances, decide, decide_explicit};
-pub use eligibility::{ArmPatterns, Eligible, PatternError, eligible};
+pub use eligibility::{ArmPatterns, Eligible, PatternError, Standing, eligible};
 pub use explain::{Alternative, Explanation, explain};
 pub use featurize::{FeaturizeError, Featurizer};
 pub use route::{Retirement, Route, RouteStrategy, SessionSettings};

@@ -16,7 +16,7 @@ use crate::domain::{
     Allowance, Arm, ArmEstimate, ArmId, Bound, Decision, DecisionId, Encoding, Estimate, EventBody, Excluded,
     Exclusion, LatencyEstimate, Prompt, RouteName,
 };
-use crate::routing::{Candidates, Circumstances, decide_explicit, eligible};
+use crate::routing::{Candidates, Circumstances, Standing, decide_explicit, eligible};
 use crate::wire::chat::{ChatRequest, Role};
 
 /// A decision and what is to be done about it.
@@ -198,7 +198,7 @@ impl Service {
                 given.pin = pin;
                 let scopes = self.scopes(&live.route.name, caller, &wishes)?;
                 let (decision, mut ticket) =
-                    self.choose_on_route(&live, &prompt, &wishes, (given, scopes)).await?;
+                    self.choose_on_route(&live, (request, &prompt), &wishes, (given, scopes)).await?;
                 self.watch(&live, &decision);
                 let mut order = in_order(&decision, fallbacks, &live.route.arms, Some(&live.route.default));
                 self.payable(&mut order, &mut ticket, (&decision, &prompt));
@@ -210,7 +210,7 @@ impl Service {
     async fn choose_on_route(
         &self,
         live: &LiveRoute,
-        prompt: &Prompt,
+        (request, prompt): (&ChatRequest, &Prompt),
         wishes: &Wishes,
         (mut given, scopes): (Circumstances, Scopes),
     ) -> Result<(Decision, Ticket), ServiceError> {
@@ -224,7 +224,16 @@ impl Service {
             self.fleet.arm(id).and_then(|arm| self.fleet.upstream_of(arm)).is_some_and(|u| u.is_full())
         };
         let unwell = |id: &ArmId| health.exclusion(id).or_else(|| is_busy(id).then_some(Exclusion::Busy));
-        let eligible = eligible(&arms, prompt, wishes.patterns.as_ref(), &drains, &unwell)?;
+        let cannot_say = |arm: &Arm| self.fleet.upstream_of(arm)?.cannot_say(request);
+        let says = |arm: &Arm| cannot_say(arm).is_none();
+        let eligible = {
+            let standing = Standing { says: &says, draining: &drains, unwell: &unwell };
+            eligible(&arms, prompt, wishes.patterns.as_ref(), &standing)
+        };
+        let eligible = eligible.map_err(|empty| match arms.iter().find_map(|arm| cannot_say(arm)) {
+            Some(unsaid) if empty.filter == Exclusion::Format => ServiceError::from(unsaid),
+            _ => ServiceError::from(empty),
+        })?;
         let Some(default) = self.fleet.arm(&route.default) else {
             return Err(ServiceError::UnknownModel {
                 model: route.default.to_string(),

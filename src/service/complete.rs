@@ -55,8 +55,8 @@ impl Head {
 
 /// A completion's answer.
 pub enum Answer {
-    /// The whole body, in OpenAI's form.
-    Full(Head, Bytes),
+    /// The whole body.
+    Full(Head, WholeAnswer),
     /// Chunks as they come.
     Stream(Head, Box<AnswerStream>),
     /// The caller asked for the decision alone.
@@ -74,6 +74,14 @@ pub struct Begun {
     pub is_stream: bool,
     /// The rest.
     pub answer: Answering,
+}
+
+/// A whole answer.
+pub struct WholeAnswer {
+    /// In OpenAI's form.
+    pub body: Bytes,
+    /// As the upstream gave it, when it speaks the client's own format.
+    pub native: Option<Bytes>,
 }
 
 /// An error, and what is known of the decision.
@@ -164,7 +172,7 @@ fn answer(dispatched: Dispatched, mut head: Head, mut account: Account, wants_us
     account.served_by(dispatched.served, dispatched.started, dispatched.attempts);
     account.first_token_ms = Some(dispatched.first_content_ms);
     match dispatched.reply {
-        Reply::Full { body, facts } => {
+        Reply::Full { body, facts, native } => {
             account.completion_id = facts.id;
             account.usage = facts.usage;
             account.reported_cost_usd = facts.cost_usd;
@@ -175,7 +183,7 @@ fn answer(dispatched: Dispatched, mut head: Head, mut account: Account, wants_us
                 hearing.hear(&content(&body).unwrap_or_default());
             }
             account.close(CompletionEnd::Complete);
-            Answer::Full(head, body)
+            Answer::Full(head, WholeAnswer { body, native })
         }
         Reply::Stream(chunks) => {
             let stream = AnswerStream::new(chunks, account, wants_usage);

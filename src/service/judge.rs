@@ -255,7 +255,7 @@ async fn hold(service: &Service, judge: &Judge, (target, health): (Target, Arc<H
 async fn ask(plan: &Plan, request: Arc<ChatRequest>) -> Option<(String, Option<Usage>, Option<f64>)> {
     match run(plan, request).await {
         Ok(dispatched) => match dispatched.reply {
-            Reply::Full { body, facts } => {
+            Reply::Full { body, facts, .. } => {
                 Some((prompt::content(&body).unwrap_or_default(), facts.usage, facts.cost_usd))
             }
             Reply::Stream(_) => None,

@@ -37,7 +37,7 @@ use crate::telemetry::Metrics;
 
 pub use choose::{RankedArm, RouteAnswer};
 pub use clock::now;
-pub use complete::{Answer, Answering, Begun, Head, Refusal};
+pub use complete::{Answer, Answering, Begun, Head, Refusal, WholeAnswer};
 pub use embeddings::EmbeddedText;
 pub use error::ServiceError;
 pub use feedback::{Reported, Subject};
@@ -54,7 +54,7 @@ pub use spend::{
     BudgetClock, BudgetDenied, BudgetPlan, BudgetView, Grouping, ReplaySource, Spend, Stats, StatsLine,
     Totals,
 };
-pub use stream::AnswerStream;
+pub use stream::{AnswerStream, Piece};
 pub use wishes::{Caller, Wishes};
 
 /// Everything the use cases need; shared by `Arc`.

@@ -13,7 +13,16 @@ use super::judge::delta;
 use crate::domain::CompletionEnd;
 use crate::provider::{Chunk, ChunkStream};
 
-/// Chunks of a streamed answer, each one JSON object of OpenAI's form. Ends after the last chunk; a break is the last item, and no
+/// One piece of a streamed answer.
+#[derive(Debug)]
+pub struct Piece {
+    /// A JSON object of OpenAI's form; empty when the upstream's event has no such form.
+    pub data: Bytes,
+    /// The upstream's own event, ready to send, when it speaks the client's format.
+    pub native: Option<Bytes>,
+}
+
+/// Pieces of a streamed answer. Ends after the last chunk; a break is the last item, and no
 /// second model's text ever follows the first's. Dropping it cancels the upstream call.
 pub struct AnswerStream {
     chunks: Option<ChunkStream>,
@@ -29,7 +38,7 @@ impl AnswerStream {
     }
 
     /// Notes what the chunk tells; `None` when it is not for the client: usage that it did not ask for.
-    fn pass(&mut self, chunk: Chunk) -> Option<Bytes> {
+    fn pass(&mut self, chunk: Chunk) -> Option<Piece> {
         let facts = chunk.facts;
         let account = &mut self.account;
         if let Some(hearing) = account.hearing.as_mut().filter(|_| facts.has_content) {
@@ -41,11 +50,12 @@ impl AnswerStream {
         account.has_content |= facts.has_content;
         account.is_refusal |= facts.is_refusal;
         account.finish_reason = facts.finish_reason.or(account.finish_reason.take());
-        match (facts.usage.is_some(), facts.is_usage_only, self.wants_usage) {
-            (_, true, false) => None,
-            (true, _, true) => Some(self.with_cost(&chunk.data)),
-            _ => Some(chunk.data),
-        }
+        let data = match (facts.usage.is_some(), facts.is_usage_only, self.wants_usage) {
+            (_, true, false) => return None,
+            (true, _, true) => self.with_cost(&chunk.data),
+            _ => chunk.data,
+        };
+        Some(Piece { data, native: chunk.native })
     }
 
     /// The usage chunk with our own object added: this is where a stream tells its cost.
@@ -68,7 +78,7 @@ impl AnswerStream {
 }
 
 impl Stream for AnswerStream {
-    type Item = Result<Bytes, ServiceError>;
+    type Item = Result<Piece, ServiceError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
@@ -76,8 +86,8 @@ impl Stream for AnswerStream {
             match Pin::new(chunks).poll_next(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(chunk))) => {
-                    if let Some(data) = self.pass(chunk) {
-                        return Poll::Ready(Some(Ok(data)));
+                    if let Some(piece) = self.pass(chunk) {
+                        return Poll::Ready(Some(Ok(piece)));
                     }
                 }
                 Poll::Ready(Some(Err(cause))) => {

@@ -113,15 +113,25 @@ fn choices_of(value: &Value) -> Result<&Vec<Value>, ChunkError> {
 
 /// Whether a message or a delta holds a piece of the answer.
 fn holds_content(message: &Value) -> bool {
-    ["content", "tool_calls", "refusal", "reasoning", "reasoning_content", "function_call", "audio", "images"]
-        .iter()
-        .filter_map(|name| message.get(*name))
-        .any(|v| match v {
-            Value::String(text) => !text.is_empty(),
-            Value::Array(items) => !items.is_empty(),
-            Value::Object(fields) => !fields.is_empty(),
-            _ => false,
-        })
+    [
+        "content",
+        "tool_calls",
+        "refusal",
+        "reasoning",
+        "reasoning_content",
+        "thinking_blocks",
+        "function_call",
+        "audio",
+        "images",
+    ]
+    .iter()
+    .filter_map(|name| message.get(*name))
+    .any(|v| match v {
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => false,
+    })
 }
 
 /// Whether a choice is a refusal: by its finish reason, or by the text of one.

@@ -9,6 +9,8 @@ pub struct RawChunk {
     pub data: String,
     /// What it says.
     pub facts: ChunkFacts,
+    /// The upstream's own event as bytes to send, when the client speaks its format. `data` is empty when the event has no chunk.
+    pub native: Option<String>,
 }
 
 /// Why an answer, or an event of one, is not passed on.
@@ -20,6 +22,18 @@ pub enum ChunkError {
     /// The upstream reports a failure.
     #[error("upstream error")]
     Upstream(UpstreamError),
+}
+
+/// Writes a streamed answer in the format of one kind of client.
+pub trait AnswerWriter: Send {
+    /// The bytes for one chunk; `native` is the upstream's own event, when it speaks the client's format.
+    fn write(&mut self, chunk: &[u8], native: Option<&[u8]>) -> String;
+
+    /// The bytes after the last chunk of an answer that ended.
+    fn end(&mut self) -> String;
+
+    /// The bytes that tell of a break; `error` has OpenAI's shape. Nothing comes after them.
+    fn fail(&mut self, error: &serde_json::Value) -> String;
 }
 
 /// Turns the events of one vendor's stream into OpenAI chunks.

@@ -74,6 +74,8 @@ fn settings(spec: RouterSpec) -> Settings {
             base_url: spec.upstream,
             api_key: None,
             headers: Vec::new(),
+            auth_header: None,
+            query: Vec::new(),
             limits: Default::default(),
             conduct: Default::default(),
         }],

@@ -9,7 +9,7 @@ use super::calls::conduct;
 use crate::config::raw::RawProvider;
 use crate::config::read::{At, Place};
 use crate::config::settings::{ProviderFormat, ProviderSettings};
-use crate::config::vendors::{Vendor, vendor, vendor_at};
+use crate::config::vendors::{Vendor, owner, vendor, vendor_at};
 use crate::domain::ProviderId;
 
 /// A provider as far as its entry is sound.
@@ -66,12 +66,11 @@ impl Check<'_> {
         self.provider_id(raw);
         let format = self.format(raw);
         let base_url = format.and_then(|format| self.base_url(raw, format));
-        let vendor = match format {
-            Some(ProviderFormat::OpenAi) => vendor("openai"),
-            Some(ProviderFormat::Anthropic) => vendor("anthropic"),
-            _ => base_url.as_deref().and_then(vendor_at),
-        };
-        let api_key = self.api_key(raw, vendor.filter(|v| base_url.as_deref() == Some(v.base_url)));
+        let at = base_url.as_deref();
+        let owned = format.and_then(owner);
+        let vendor = owned.map_or_else(|| at.and_then(vendor_at), |(vendor, _)| Some(vendor));
+        let own_url = owned.map(|(_, url)| url).or(vendor.map(|v| v.base_url));
+        let api_key = self.api_key(raw, vendor.filter(|_| at == own_url));
         let headers = self.headers(&raw.headers);
         let is_placed = base_url.is_some();
         let settings = format.zip(base_url).map(|(format, base_url)| ProviderSettings {
@@ -80,6 +79,8 @@ impl Check<'_> {
             base_url,
             api_key,
             headers,
+            auth_header: self.auth_header(raw),
+            query: raw.query.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
             limits: self.upstream_limits(raw),
             conduct: conduct(&raw.calls),
         });
@@ -97,42 +98,33 @@ impl Check<'_> {
     }
 
     fn format(&self, raw: &RawProvider) -> Option<ProviderFormat> {
-        let advice =
-            "write `format = \"openai\"`, `\"anthropic\"`, or `\"openai-compatible\"` with its `base_url`";
+        let advice = "write `format = \"openai\"`, `\"anthropic\"`, `\"gemini\"`, `\"cohere\"`, or `\"openai-compatible\"` with its `base_url`";
         let format = self.required(raw.format.as_ref(), &raw.place, "format", advice)?;
         match format.value.as_str() {
             "openai" => Some(ProviderFormat::OpenAi),
             "openai-compatible" => Some(ProviderFormat::OpenAiCompatible),
             "anthropic" => Some(ProviderFormat::Anthropic),
-            planned @ ("gemini" | "cohere") => {
-                let id = if planned == "gemini" { "google" } else { planned };
-                let at = vendor(id).map_or("", |v| v.base_url);
-                let message = format!(
-                    "{planned:?} is not supported in this version; the vendor's compatible API is: \
-                     `format = \"openai-compatible\"`, `base_url = \"{at}\"`"
-                );
-                self.source.fault(&format.place, message);
-                None
-            }
+            "gemini" => Some(ProviderFormat::Gemini),
+            "cohere" => Some(ProviderFormat::Cohere),
             other => {
-                self.unknown_word(format, other, &["openai", "openai-compatible", "anthropic"]);
+                self.unknown_word(
+                    format,
+                    other,
+                    &["openai", "openai-compatible", "anthropic", "gemini", "cohere"],
+                );
                 None
             }
         }
     }
 
     fn base_url(&self, raw: &RawProvider, format: ProviderFormat) -> Option<String> {
-        let default = match format {
-            ProviderFormat::OpenAi => vendor("openai"),
-            ProviderFormat::Anthropic => vendor("anthropic"),
-            ProviderFormat::OpenAiCompatible => {
-                vendor(&raw.id).filter(|v| v.format == ProviderFormat::OpenAiCompatible)
-            }
-        };
-        if let (None, Some(v)) = (&raw.base_url, default)
+        let by_id =
+            || vendor(&raw.id).filter(|v| v.format == ProviderFormat::OpenAiCompatible).map(|v| v.base_url);
+        let default = owner(format).map(|(_, url)| url).or_else(by_id);
+        if let (None, Some(url)) = (&raw.base_url, default)
             && !self.source.has_fault_at(&raw.place.join("base_url").path)
         {
-            return Some(v.base_url.to_owned());
+            return Some(url.to_owned());
         }
         let advice = "write where the server is, for example `base_url = \"http://127.0.0.1:11434/v1\"`";
         let url = self.required(raw.base_url.as_ref(), &raw.place, "base_url", advice)?;
@@ -183,6 +175,22 @@ impl Check<'_> {
     }
 }
 
+impl Check<'_> {
+    /// The header that carries the key, where it is not the format's own.
+    fn auth_header(&self, raw: &RawProvider) -> Option<String> {
+        let given = raw.auth_header.as_ref()?;
+        let lower = given.value.to_ascii_lowercase();
+        let is_ours =
+            RESERVED.contains(&lower.as_str()) && !matches!(lower.as_str(), "authorization" | "x-api-key");
+        if http::HeaderName::try_from(&lower).is_err() || is_ours {
+            self.source
+                .fault(&given.place, "is no header that may carry a key; write for example \"api-key\"");
+            return None;
+        }
+        Some(lower)
+    }
+}
+
 /// The address without a slash at its end.
 fn http_url(text: &str) -> Result<String, &'static str> {
     let uri: http::Uri = text.parse().map_err(|_| "is no URL; write for example \"https://host/v1\"")?;
@@ -197,7 +205,9 @@ fn http_url(text: &str) -> Result<String, &'static str> {
         return Err("names no host");
     }
     if uri.query().is_some() || text.contains('#') {
-        return Err("must end with its path: remove the part from `?` or `#` on");
+        return Err(
+            "must end with its path: remove the part from `?` or `#` on; what stands after `?` goes into `query`",
+        );
     }
     if authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']') && uri.port_u16().is_none()) {
         return Err("has a port that is none");

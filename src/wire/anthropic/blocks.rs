@@ -14,6 +14,29 @@ pub(super) fn of_parts(parts: &[Part], path: &str) -> Result<Vec<Value>, WireErr
     blocks.filter_map(Result::transpose).collect()
 }
 
+/// Refuses kinds of parts that the format has no words for.
+///
+/// # Errors
+/// `Untranslatable`, with the path of the part.
+pub(super) fn check(part: &Part, path: &str) -> Result<(), WireError> {
+    match part {
+        Part::Text { .. } | Part::Refusal(_) | Part::File { data: Some(_), .. } => Ok(()),
+        Part::Image { url } if is_sendable(url) => Ok(()),
+        Part::Image { .. } => {
+            let why = "the image must be an http(s) URL or a base64 data: URL";
+            Err(WireError::untranslatable(format!("{path}.image_url.url"), why))
+        }
+        Part::File { data: None, .. } => {
+            Err(WireError::untranslatable(path, "the file was uploaded to OpenAI; send it as file_data"))
+        }
+        Part::Audio { .. } => Err(WireError::untranslatable(path, "Anthropic's format has no audio")),
+        Part::Other { kind } => {
+            let why = format!("there is no translation for a part of type {kind}");
+            Err(WireError::untranslatable(path, &why))
+        }
+    }
+}
+
 fn of_part(part: &Part, path: &str) -> Result<Option<Value>, WireError> {
     Ok(Some(match part {
         Part::Text { text, .. } | Part::Refusal(text) if text.is_empty() => return Ok(None),
@@ -21,34 +44,24 @@ fn of_part(part: &Part, path: &str) -> Result<Option<Value>, WireError> {
             json!({ "type": "text", "text": text, "cache_control": mark })
         }
         Part::Text { text, .. } | Part::Refusal(text) => json!({ "type": "text", "text": text }),
-        Part::Image { url } => json!({ "type": "image", "source": image_source(url, path)? }),
+        Part::Image { url } => json!({ "type": "image", "source": image_source(url) }),
         Part::File { data: Some(data), name } => document(data, name.as_deref(), path)?,
-        Part::File { data: None, .. } => {
-            return Err(WireError::untranslatable(
-                path,
-                "the file was uploaded to OpenAI; send it as file_data",
-            ));
-        }
-        Part::Audio { .. } => return Err(WireError::untranslatable(path, "Anthropic's format has no audio")),
-        Part::Other { kind } => {
-            return Err(WireError::untranslatable(
-                path,
-                &format!("there is no translation for a part of type {kind}"),
-            ));
+        Part::File { data: None, .. } | Part::Audio { .. } | Part::Other { .. } => {
+            check(part, path)?;
+            return Ok(None);
         }
     }))
 }
 
-fn image_source(url: &str, path: &str) -> Result<Value, WireError> {
-    if let Some((media_type, data)) = split_data_url(url) {
-        return Ok(json!({ "type": "base64", "media_type": media_type, "data": data }));
+fn is_sendable(url: &str) -> bool {
+    split_data_url(url).is_some() || ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme))
+}
+
+fn image_source(url: &str) -> Value {
+    match split_data_url(url) {
+        Some((media_type, data)) => json!({ "type": "base64", "media_type": media_type, "data": data }),
+        None => json!({ "type": "url", "url": url }),
     }
-    let is_web = ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme));
-    if !is_web {
-        let why = "the image must be an http(s) URL or a base64 data: URL";
-        return Err(WireError::untranslatable(format!("{path}.image_url.url"), why));
-    }
-    Ok(json!({ "type": "url", "url": url }))
 }
 
 fn document(data: &str, name: Option<&str>, path: &str) -> Result<Value, WireError> {
@@ -69,7 +82,7 @@ fn document(data: &str, name: Option<&str>, path: &str) -> Result<Value, WireErr
 }
 
 /// Media type and base64 of `data:image/png;base64,...`.
-fn split_data_url(url: &str) -> Option<(&str, &str)> {
+pub(in crate::wire) fn split_data_url(url: &str) -> Option<(&str, &str)> {
     let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
     let media_type = head.strip_suffix(";base64")?.split(';').next()?;
     (!media_type.is_empty() && !data.is_empty()).then_some((media_type, data))

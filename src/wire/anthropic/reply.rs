@@ -50,10 +50,24 @@ fn message(blocks: &[Value]) -> Value {
     if let Some(thinking) = joined("thinking", "thinking") {
         message.insert("reasoning_content".to_owned(), json!(thinking));
     }
+    let signed: Vec<&Value> = blocks.iter().filter(|b| is_signed(b)).collect();
+    if !signed.is_empty() {
+        message.insert("thinking_blocks".to_owned(), json!(signed));
+    }
     if !calls.is_empty() {
         message.insert("tool_calls".to_owned(), Value::Array(calls));
     }
     Value::Object(message)
+}
+
+/// Whether it is a thinking block that the vendor takes back: one with its signature, or one that only it can read.
+pub(super) fn is_signed(block: &Value) -> bool {
+    let holds = |field: &str| block[field].as_str().is_some_and(|text| !text.is_empty());
+    match block["type"].as_str() {
+        Some("thinking") => holds("signature") && block["thinking"].is_string(),
+        Some("redacted_thinking") => holds("data"),
+        _ => false,
+    }
 }
 
 fn tool_call(block: &Value) -> Value {
@@ -98,11 +112,15 @@ impl Tokens {
     /// OpenAI's usage object: there the input holds the cached tokens too.
     pub(super) fn to_openai(self) -> Value {
         let input = self.input.saturating_add(self.cache_creation).saturating_add(self.cache_read);
+        let mut details = json!({ "cached_tokens": self.cache_read });
+        if self.cache_creation > 0 {
+            details["cache_creation_tokens"] = json!(self.cache_creation);
+        }
         json!({
             "prompt_tokens": input,
             "completion_tokens": self.output,
             "total_tokens": input.saturating_add(self.output),
-            "prompt_tokens_details": { "cached_tokens": self.cache_read },
+            "prompt_tokens_details": details,
             "completion_tokens_details": { "reasoning_tokens": 0 },
         })
     }

@@ -22,7 +22,7 @@ pub fn translate_request(
     max_output: Option<u32>,
 ) -> Result<Vec<u8>, WireError> {
     let options = request.options();
-    refuse_what_has_no_words(options)?;
+    check(request)?;
     let conversation = turns::translate(request.messages())?;
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(model));
@@ -31,9 +31,9 @@ pub fn translate_request(
         body.insert("system".to_owned(), Value::Array(conversation.system));
     }
     body.insert("messages".to_owned(), Value::Array(conversation.turns));
-    add_sampling(&mut body, options)?;
+    add_sampling(&mut body, options);
     add_tools(&mut body, options, &conversation.called_tools)?;
-    add_format(&mut body, &options.response_format)?;
+    add_format(&mut body, &options.response_format);
     if let Some(user) = &options.user {
         body.insert("metadata".to_owned(), json!({ "user_id": user }));
     }
@@ -43,12 +43,46 @@ pub fn translate_request(
     Ok(Value::Object(body).to_string().into_bytes())
 }
 
-fn refuse_what_has_no_words(options: &Options) -> Result<(), WireError> {
+/// The first thing in `request` that the format has no words for, found without translating it. What only the translation itself
+/// can see, such as a call's arguments that are no JSON, is left to [`translate_request`].
+pub fn cannot_say(request: &ChatRequest) -> Option<WireError> {
+    check(request).err()
+}
+
+fn check(request: &ChatRequest) -> Result<(), WireError> {
+    let options = request.options();
+    if let Some(beyond) = request.beyond_chat() {
+        return Err(beyond.clone());
+    }
     if let Some(name) = options.openai_only.first() {
         return Err(WireError::untranslatable(*name, "Anthropic's format has no such field; leave it out"));
     }
     if options.n.is_some_and(|n| n > 1) {
         return Err(WireError::untranslatable("n", "Anthropic's format gives one answer; ask several times"));
+    }
+    if let Some(i) = options.stop.iter().position(|s| s.trim().is_empty()) {
+        let why = "Anthropic's stop sequences must hold more than white space";
+        return Err(WireError::untranslatable(format!("stop[{i}]"), why));
+    }
+    if options.response_format == ResponseFormat::JsonObject {
+        let why = "Anthropic's format has no JSON mode without a schema; give a json_schema";
+        return Err(WireError::untranslatable("response_format", why));
+    }
+    check_tools(options)?;
+    for (i, message) in request.messages().iter().enumerate() {
+        turns::check(message, &format!("messages[{i}]"))?;
+    }
+    Ok(())
+}
+
+fn check_tools(options: &Options) -> Result<(), WireError> {
+    let other = |(i, tool): (usize, &Tool)| Some((i, tool.other_kind.clone()?));
+    if let Some((i, kind)) = options.tools.iter().enumerate().find_map(other) {
+        let why = format!("a tool of type {kind} exists in OpenAI's format only");
+        return Err(WireError::untranslatable(format!("tools[{i}].type"), &why));
+    }
+    if options.tool_choice == Some(ToolChoice::Other) {
+        return Err(WireError::untranslatable("tool_choice", "it names no function"));
     }
     Ok(())
 }
@@ -61,21 +95,16 @@ fn max_tokens(options: &Options, max_output: Option<u32>) -> u32 {
     }
 }
 
-fn add_sampling(body: &mut Map<String, Value>, options: &Options) -> Result<(), WireError> {
+fn add_sampling(body: &mut Map<String, Value>, options: &Options) {
     // The scale ends at 1 there; current models refuse both settings together, and temperature is the commoner.
     match (options.temperature, options.top_p) {
         (Some(temperature), _) => drop(body.insert("temperature".to_owned(), json!(temperature.min(1.0)))),
         (None, Some(top_p)) => drop(body.insert("top_p".to_owned(), json!(top_p))),
         (None, None) => {}
     }
-    if let Some(i) = options.stop.iter().position(|s| s.trim().is_empty()) {
-        let why = "Anthropic's stop sequences must hold more than white space";
-        return Err(WireError::untranslatable(format!("stop[{i}]"), why));
-    }
     if !options.stop.is_empty() {
         body.insert("stop_sequences".to_owned(), json!(options.stop));
     }
-    Ok(())
 }
 
 fn add_tools(body: &mut Map<String, Value>, options: &Options, called: &[String]) -> Result<(), WireError> {
@@ -86,13 +115,10 @@ fn add_tools(body: &mut Map<String, Value>, options: &Options, called: &[String]
     let tools = options.tools.iter().enumerate().map(|(i, tool)| tool_definition(i, tool));
     body.insert("tools".to_owned(), Value::Array(tools.collect::<Result<_, _>>()?));
     let mut choice = match &options.tool_choice {
-        None | Some(ToolChoice::Auto) => json!({ "type": "auto" }),
+        None | Some(ToolChoice::Auto | ToolChoice::Other) => json!({ "type": "auto" }),
         Some(ToolChoice::None) => json!({ "type": "none" }),
         Some(ToolChoice::Required) => json!({ "type": "any" }),
         Some(ToolChoice::Function(name)) => json!({ "type": "tool", "name": name }),
-        Some(ToolChoice::Other) => {
-            return Err(WireError::untranslatable("tool_choice", "it names no function"));
-        }
     };
     let single = options.parallel_tool_calls == Some(false) && options.tool_choice != Some(ToolChoice::None);
     if single {
@@ -115,10 +141,6 @@ fn add_called_tools(body: &mut Map<String, Value>, called: &[String]) {
 }
 
 fn tool_definition(index: usize, tool: &Tool) -> Result<Value, WireError> {
-    if let Some(kind) = &tool.other_kind {
-        let why = format!("a tool of type {kind} exists in OpenAI's format only");
-        return Err(WireError::untranslatable(format!("tools[{index}].type"), &why));
-    }
     let mut schema = tool.parameters.clone().unwrap_or_else(|| json!({}));
     let Some(fields) = schema.as_object_mut() else {
         return Err(WireError::untranslatable(
@@ -134,17 +156,9 @@ fn tool_definition(index: usize, tool: &Tool) -> Result<Value, WireError> {
     Ok(definition)
 }
 
-fn add_format(body: &mut Map<String, Value>, format: &ResponseFormat) -> Result<(), WireError> {
-    match format {
-        ResponseFormat::Text => {}
-        ResponseFormat::JsonObject => {
-            let why = "Anthropic's format has no JSON mode without a schema; give a json_schema";
-            return Err(WireError::untranslatable("response_format", why));
-        }
-        ResponseFormat::JsonSchema { schema } => {
-            let format = json!({ "format": { "type": "json_schema", "schema": schema } });
-            body.insert("output_config".to_owned(), format);
-        }
+fn add_format(body: &mut Map<String, Value>, format: &ResponseFormat) {
+    if let ResponseFormat::JsonSchema { schema } = format {
+        let format = json!({ "format": { "type": "json_schema", "schema": schema } });
+        body.insert("output_config".to_owned(), format);
     }
-    Ok(())
 }

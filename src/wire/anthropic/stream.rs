@@ -23,6 +23,8 @@ pub struct AnthropicReader {
     /// Tool calls by the index of their block.
     calls: BTreeMap<u64, Call>,
     calls_begun: usize,
+    /// The thinking block that is open: its text and, at its end, its signature.
+    thinking: Option<(String, String)>,
     has_stop_reason: bool,
     is_done: bool,
 }
@@ -53,6 +55,7 @@ impl AnthropicReader {
             tokens: Tokens::default(),
             calls: BTreeMap::new(),
             calls_begun: 0,
+            thinking: None,
             has_stop_reason: false,
             is_done: false,
         }
@@ -69,6 +72,11 @@ impl AnthropicReader {
         match block["type"].as_str() {
             Some("tool_use") => {}
             Some("text") => return Ok(self.text("content", &block["text"])),
+            Some("thinking") => {
+                self.thinking = Some((text_of(&block["thinking"]), text_of(&block["signature"])));
+                return Ok(self.text("reasoning_content", &block["thinking"]));
+            }
+            Some("redacted_thinking") => return Ok(self.delta(json!({ "thinking_blocks": [block] }))),
             _ => return Ok(Vec::new()),
         }
         if self.calls_begun >= MAX_BLOCKS {
@@ -87,7 +95,19 @@ impl AnthropicReader {
         let delta = &event["delta"];
         match delta["type"].as_str() {
             Some("text_delta") => Ok(self.text("content", &delta["text"])),
-            Some("thinking_delta") => Ok(self.text("reasoning_content", &delta["thinking"])),
+            Some("thinking_delta") => {
+                if let (Some((text, _)), Some(piece)) = (&mut self.thinking, delta["thinking"].as_str()) {
+                    text.push_str(piece);
+                }
+                Ok(self.text("reasoning_content", &delta["thinking"]))
+            }
+            Some("signature_delta") => {
+                if let (Some((_, signature)), Some(piece)) = (&mut self.thinking, delta["signature"].as_str())
+                {
+                    signature.push_str(piece);
+                }
+                Ok(Vec::new())
+            }
             Some("input_json_delta") => {
                 self.arguments(event, delta["partial_json"].as_str().unwrap_or_default())
             }
@@ -110,6 +130,12 @@ impl AnthropicReader {
 
     /// Without any piece the arguments are still JSON for the client: what the start held, at least `{}`.
     fn stop_block(&mut self, event: &Value) -> Result<Vec<RawChunk>, ChunkError> {
+        if let Some((thinking, signature)) = self.thinking.take()
+            && !signature.is_empty()
+        {
+            let block = json!({ "type": "thinking", "thinking": thinking, "signature": signature });
+            return Ok(self.delta(json!({ "thinking_blocks": [block] })));
+        }
         match self.calls.remove(&block_index(event)?) {
             Some(call) if !call.has_pieces => {
                 let input = if call.input.is_object() { call.input.to_string() } else { "{}".to_owned() };
@@ -206,13 +232,17 @@ impl ChunkReader for AnthropicReader {
     }
 }
 
+fn text_of(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
 fn choice(delta: Value, finish_reason: Value) -> Value {
     json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason })
 }
 
 fn raw(chunk: Value) -> Option<RawChunk> {
     let facts: ChunkFacts = facts::chunk_facts(&chunk).ok()?;
-    Some(RawChunk { data: chunk.to_string(), facts })
+    Some(RawChunk { data: chunk.to_string(), facts, native: None })
 }
 
 fn block_index(event: &Value) -> Result<u64, ChunkError> {

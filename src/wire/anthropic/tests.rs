@@ -140,13 +140,45 @@ fn an_answer_with_thinking_text_and_a_call_is_translated() {
         json!({
             "id": "msg_1", "object": "chat.completion", "created": 99, "model": "claude-x",
             "choices": [{ "index": 0, "message": { "role": "assistant", "content": "let me see", "refusal": null, "reasoning_content": "hm",
+                "thinking_blocks": [{ "type": "thinking", "thinking": "hm", "signature": "s" }],
                 "tool_calls": [{ "id": "toolu_1", "type": "function", "function": { "name": "weather", "arguments": "{\"city\":\"Oslo\"}" } }] },
                 "logprobs": null, "finish_reason": "tool_calls" }],
-            "usage": { "prompt_tokens": 18, "completion_tokens": 20, "total_tokens": 38, "prompt_tokens_details": { "cached_tokens": 5 }, "completion_tokens_details": { "reasoning_tokens": 0 } },
+            "usage": { "prompt_tokens": 18, "completion_tokens": 20, "total_tokens": 38, "prompt_tokens_details": { "cached_tokens": 5, "cache_creation_tokens": 3 }, "completion_tokens_details": { "reasoning_tokens": 0 } },
         })
     );
     let usage = facts.usage.unwrap();
     assert_eq!((usage.input_tokens, usage.cached_tokens, facts.has_content), (18, 5, true));
+}
+
+#[test]
+fn signed_thinking_goes_back_to_its_vendor_and_to_nobody_else() {
+    let signed = json!({ "type": "thinking", "thinking": "hm", "signature": "s" });
+    let body = json!({ "model": "auto", "messages": [
+        { "role": "user", "content": "x" },
+        { "role": "assistant", "content": "y", "thinking_blocks": [signed, { "type": "thinking", "thinking": "unsigned" }] },
+        { "role": "user", "content": "z" }] });
+    let out = translate(&body, None).unwrap();
+    assert_eq!(out["messages"][1]["content"], json!([signed, { "type": "text", "text": "y" }]));
+    let to_openai = ChatRequest::parse(body.to_string().as_bytes()).unwrap().openai_body("m", "max_tokens");
+    let to_openai: Value = serde_json::from_slice(&to_openai).unwrap();
+    assert_eq!(to_openai["messages"][1], json!({ "role": "assistant", "content": "y" }));
+}
+
+#[test]
+fn what_cannot_be_said_is_known_before_the_translation() {
+    for fields in [
+        json!({ "n": 2 }),
+        json!({ "response_format": { "type": "json_object" } }),
+        json!({ "stop": ["\n"] }),
+        json!({ "tools": [{ "type": "custom", "custom": { "name": "x" } }] }),
+        json!({ "messages": [{ "role": "function", "name": "f", "content": "x" }] }),
+    ] {
+        let mut body = json!({ "model": "auto", "messages": [{ "role": "user", "content": "hi" }] });
+        fields.as_object().unwrap().iter().for_each(|(name, value)| body[name] = value.clone());
+        let request = ChatRequest::parse(body.to_string().as_bytes()).unwrap();
+        assert_eq!(cannot_say(&request), translate_request(&request, "c", None).err(), "{body}");
+        assert!(cannot_say(&request).is_some());
+    }
 }
 
 #[test]
@@ -246,6 +278,7 @@ fn a_stream_with_thinking_text_and_two_calls_is_translated() {
         [
             &json!({ "role": "assistant", "content": "" }),
             &json!({ "reasoning_content": "hm" }),
+            &json!({ "thinking_blocks": [{ "type": "thinking", "thinking": "hm", "signature": "s" }] }),
             &json!({ "content": "héllo" }),
             &begin(0, "toolu_1", "weather"),
             &piece(0, "{\"city\":"),

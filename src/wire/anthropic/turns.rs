@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::blocks;
+use super::reply::is_signed;
 use crate::wire::WireError;
 use crate::wire::chat::{Message, Part, Role, ToolCall};
 
@@ -18,7 +19,7 @@ pub(super) struct Conversation {
     pub(super) called_tools: Vec<String>,
 }
 
-/// Translates `messages`.
+/// Translates `messages`, each of which has passed [`check`].
 ///
 /// # Errors
 /// `Untranslatable`, with the path of the part at fault.
@@ -37,13 +38,27 @@ pub(super) fn translate(messages: &[Message]) -> Result<Conversation, WireError>
                 conversation.push("assistant", content);
             }
             Role::Tool => conversation.push("user", vec![tool_result(message, &path)?]),
-            Role::Function => {
-                let why = "the legacy role function has no call id; use role tool";
-                return Err(WireError::untranslatable(format!("{path}.role"), why));
-            }
+            Role::Function => {}
         }
     }
     conversation.check()
+}
+
+/// Refuses what the format has no words for, without translating it.
+///
+/// # Errors
+/// `Untranslatable`, with the path of the part at fault.
+pub(super) fn check(message: &Message, path: &str) -> Result<(), WireError> {
+    if message.role == Role::Function {
+        let why = "the legacy role function has no call id; use role tool";
+        return Err(WireError::untranslatable(format!("{path}.role"), why));
+    }
+    if let Some(i) = message.tool_calls.iter().position(|c| c.is_custom) {
+        let path = format!("{path}.tool_calls[{i}]");
+        return Err(WireError::untranslatable(path, "custom tools exist in OpenAI's format only"));
+    }
+    let mut parts = message.parts.iter().enumerate();
+    parts.try_for_each(|(i, part)| blocks::check(part, &format!("{path}.content[{i}]")))
 }
 
 impl Conversation {
@@ -95,7 +110,9 @@ impl Conversation {
 }
 
 fn assistant_blocks(message: &Message, path: &str) -> Result<Vec<Value>, WireError> {
-    let mut content = blocks::of_parts(&message.parts, path)?;
+    // The format wants thinking first, and takes none without its signature.
+    let mut content: Vec<Value> = message.thinking.iter().filter(|b| is_signed(b)).cloned().collect();
+    content.extend(blocks::of_parts(&message.parts, path)?);
     for (i, call) in message.tool_calls.iter().enumerate() {
         content.push(tool_use(call, &format!("{path}.tool_calls[{i}]"))?);
     }
@@ -103,9 +120,6 @@ fn assistant_blocks(message: &Message, path: &str) -> Result<Vec<Value>, WireErr
 }
 
 fn tool_use(call: &ToolCall, path: &str) -> Result<Value, WireError> {
-    if call.is_custom {
-        return Err(WireError::untranslatable(path, "custom tools exist in OpenAI's format only"));
-    }
     let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
     let input = serde_json::from_str::<Value>(arguments).ok().filter(Value::is_object).ok_or_else(|| {
         let why = "Anthropic's format wants a JSON object as arguments";
@@ -126,7 +140,7 @@ fn tool_result(message: &Message, path: &str) -> Result<Value, WireError> {
 }
 
 /// The id in the characters that the format allows; the same id always becomes the same, two different ones never one.
-fn tool_id(id: &str) -> String {
+pub(super) fn tool_id(id: &str) -> String {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !id.is_empty() && id.chars().all(is_allowed) {
         return id.to_owned();

@@ -6,7 +6,7 @@ use crate::wire::WireError;
 
 /// An object and where it stands in the request, for example `messages[2]`; empty at the top.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a> {
+pub(in crate::wire) struct Fields<'a> {
     object: &'a Map<String, Value>,
     path: &'a str,
 }
@@ -14,7 +14,7 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// # Errors
     /// When `value` is no object.
-    pub(super) fn of(value: &'a Value, path: &'a str) -> Result<Self, WireError> {
+    pub(in crate::wire) fn of(value: &'a Value, path: &'a str) -> Result<Self, WireError> {
         value
             .as_object()
             .map(|object| Self { object, path })
@@ -22,36 +22,36 @@ impl<'a> Fields<'a> {
     }
 
     /// The full name of a field.
-    pub(super) fn path(&self, name: &str) -> String {
+    pub(in crate::wire) fn path(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     /// The field, when it is there and not null: SDKs send nulls for what they leave out.
-    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
+    pub(in crate::wire) fn get(&self, name: &str) -> Option<&'a Value> {
         self.object.get(name).filter(|v| !v.is_null())
     }
 
     /// # Errors
     /// When it is there and no string.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&'a str>, WireError> {
+    pub(in crate::wire) fn text(&self, name: &str) -> Result<Option<&'a str>, WireError> {
         self.typed(name, "a string", Value::as_str)
     }
 
     /// # Errors
     /// When it is missing or no string.
-    pub(super) fn required_text(&self, name: &str) -> Result<&'a str, WireError> {
+    pub(in crate::wire) fn required_text(&self, name: &str) -> Result<&'a str, WireError> {
         self.text(name)?.ok_or_else(|| WireError::must(self.path(name), "given, as a string"))
     }
 
     /// # Errors
     /// When it is there and no boolean.
-    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, WireError> {
+    pub(in crate::wire) fn flag(&self, name: &str) -> Result<Option<bool>, WireError> {
         self.typed(name, "true or false", Value::as_bool)
     }
 
     /// # Errors
     /// When it is there and no array.
-    pub(super) fn list(&self, name: &str) -> Result<&'a [Value], WireError> {
+    pub(in crate::wire) fn list(&self, name: &str) -> Result<&'a [Value], WireError> {
         Ok(self.typed(name, "an array", Value::as_array)?.map_or(&[][..], Vec::as_slice))
     }
 
@@ -59,7 +59,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// When it is there and anything else.
-    pub(super) fn count(&self, name: &str, min: u32) -> Result<Option<u32>, WireError> {
+    pub(in crate::wire) fn count(&self, name: &str, min: u32) -> Result<Option<u32>, WireError> {
         let read = |v: &Value| v.as_u64().map(|n| u32::try_from(n).unwrap_or(u32::MAX)).filter(|n| *n >= min);
         self.typed(name, &format!("a whole number of at least {min}"), read)
     }
@@ -68,7 +68,7 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// When it is there and anything else.
-    pub(super) fn number(&self, name: &str, low: f64, high: f64) -> Result<Option<f64>, WireError> {
+    pub(in crate::wire) fn number(&self, name: &str, low: f64, high: f64) -> Result<Option<f64>, WireError> {
         let read = |v: &Value| v.as_f64().filter(|n| (low..=high).contains(n));
         self.typed(name, &format!("a number between {low} and {high}"), read)
     }

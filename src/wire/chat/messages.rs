@@ -88,6 +88,8 @@ pub struct ToolCall {
     pub arguments: String,
     /// Whether the tool is a `custom` one.
     pub is_custom: bool,
+    /// Gemini's thought signature, where an answer gave it (`extra_content.google.thought_signature`).
+    pub signature: Option<String>,
 }
 
 /// One message.
@@ -101,6 +103,8 @@ pub struct Message {
     pub tool_calls: Vec<ToolCall>,
     /// Which call a tool's message answers.
     pub tool_call_id: Option<String>,
+    /// Anthropic's thinking blocks with their signatures, as an answer gave them in `thinking_blocks`.
+    pub thinking: Vec<Value>,
 }
 
 impl Message {
@@ -144,7 +148,8 @@ fn read_message(value: &Value, path: &str) -> Result<Message, WireError> {
             "given: the id of the call that this answers",
         ));
     }
-    Ok(Message { role, parts, tool_calls, tool_call_id })
+    let thinking = fields.list("thinking_blocks")?.to_vec();
+    Ok(Message { role, parts, tool_calls, tool_call_id, thinking })
 }
 
 fn read_content(fields: Fields<'_>) -> Result<Vec<Part>, WireError> {
@@ -204,6 +209,7 @@ fn read_tool_calls(fields: Fields<'_>) -> Result<Vec<ToolCall>, WireError> {
 
 fn read_tool_call(value: &Value, path: &str) -> Result<ToolCall, WireError> {
     let fields = Fields::of(value, path)?;
+    let signature = value.pointer("/extra_content/google/thought_signature");
     let is_custom = fields.text("type")? == Some("custom");
     let (group, input) = if is_custom { ("custom", "input") } else { ("function", "arguments") };
     let group_path = fields.path(group);
@@ -214,5 +220,6 @@ fn read_tool_call(value: &Value, path: &str) -> Result<ToolCall, WireError> {
         name: inner.required_text("name")?.to_owned(),
         arguments: inner.text(input)?.unwrap_or_default().to_owned(),
         is_custom,
+        signature: signature.and_then(Value::as_str).map(str::to_owned),
     })
 }

@@ -15,8 +15,10 @@ mod tests;
 mod tokens;
 
 pub use extension::Extension;
+pub(in crate::wire) use fields::Fields;
 pub use messages::{Message, Part, Role, ToolCall};
 pub use options::{Options, ResponseFormat, Tool, ToolChoice};
 pub use prompt::prompt_of_text;
 pub use reply::{OpenAiReader, read_chunk, read_completion};
+pub(in crate::wire) use request::Body;
 pub use request::ChatRequest;

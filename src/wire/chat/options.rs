@@ -82,6 +82,14 @@ pub struct Options {
     pub parallel_tool_calls: Option<bool>,
     /// Form of the answer.
     pub response_format: ResponseFormat,
+    /// For repeatable sampling.
+    pub seed: Option<i64>,
+    /// In [-2, 2].
+    pub presence_penalty: Option<f64>,
+    /// In [-2, 2].
+    pub frequency_penalty: Option<f64>,
+    /// Alternatives to report for each token.
+    pub top_logprobs: Option<u32>,
     /// Fields that change the answer and that only formats like OpenAI's can say.
     pub openai_only: Vec<&'static str>,
 }
@@ -116,6 +124,10 @@ impl Options {
             tool_choice: read_tool_choice(top)?,
             parallel_tool_calls: top.flag("parallel_tool_calls")?,
             response_format: read_response_format(top)?,
+            seed: top.get("seed").and_then(Value::as_i64),
+            presence_penalty: top.get("presence_penalty").and_then(Value::as_f64),
+            frequency_penalty: top.get("frequency_penalty").and_then(Value::as_f64),
+            top_logprobs: top.count("top_logprobs", 0)?,
             openai_only: OPENAI_ONLY.into_iter().filter(|name| is_set(top, name)).collect(),
         })
     }

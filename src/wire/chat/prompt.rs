@@ -18,6 +18,7 @@ pub fn prompt_of_text(text: &str) -> Prompt {
         parts: vec![Part::Text { text: text.to_owned(), cache_control: None }],
         tool_calls: Vec::new(),
         tool_call_id: None,
+        thinking: Vec::new(),
     };
     of(&[message], &Options::default())
 }

@@ -66,7 +66,7 @@ impl ChunkReader for OpenAiReader {
         facts.usage = None;
         facts.cost_usd = None;
         let data = if has_usage { value.to_string() } else { event.data.clone() };
-        Ok(vec![RawChunk { data, facts }])
+        Ok(vec![RawChunk { data, facts, native: None }])
     }
 
     fn is_done(&self) -> bool {
@@ -83,7 +83,7 @@ impl ChunkReader for OpenAiReader {
         chunk.insert("usage".to_owned(), usage);
         let value = Value::Object(chunk);
         let facts = facts::chunk_facts(&value);
-        facts.map(|facts| RawChunk { data: value.to_string(), facts }).into_iter().collect()
+        facts.map(|facts| RawChunk { data: value.to_string(), facts, native: None }).into_iter().collect()
     }
 }
 

@@ -12,7 +12,8 @@ use super::messages::{self, Message};
 use super::options::Options;
 use super::prompt;
 use crate::domain::Prompt;
-use crate::wire::{WireError, json};
+use crate::wire::origin::push_json_text;
+use crate::wire::{ClientFormat, Origin, WireError, json};
 
 /// What a client may call a bound on the answer.
 const BOUNDS: [&str; 2] = ["max_completion_tokens", "max_tokens"];
@@ -31,14 +32,25 @@ pub struct ChatRequest {
     fallback_models: Vec<String>,
     /// A bound on the answer below the client's.
     cap: Option<u32>,
+    /// What the client wrote, when it was no chat completion.
+    origin: Option<Origin>,
 }
 
-impl ChatRequest {
-    /// Reads a body.
-    ///
+/// A body of any of the clients' formats, field by field: `model` and our own fields mean the same in all.
+#[derive(Debug)]
+pub(in crate::wire) struct Body {
+    /// Top-level fields in the client's order, ours taken out.
+    pub(in crate::wire) fields: Vec<(String, Box<RawValue>)>,
+    /// The same, parsed.
+    pub(in crate::wire) view: Map<String, Value>,
+    extension: Extension,
+    fallback_models: Vec<String>,
+}
+
+impl Body {
     /// # Errors
-    /// `Malformed` when it is no JSON object; `InvalidField` with the field's path when a field that matters is missing or wrong.
-    pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
+    /// `Malformed` when it is no JSON object; `InvalidField` when a field of ours is wrong or one is given twice.
+    pub(in crate::wire) fn read(bytes: &[u8]) -> Result<Self, WireError> {
         let text = json::checked_text(bytes)?;
         let mut reader = serde_json::Deserializer::from_str(text);
         let all = reader.deserialize_map(TopLevel).map_err(|e| malformed(&e))?;
@@ -65,15 +77,42 @@ impl ChatRequest {
                 }
             }
         }
-        Self::check(fields, view, extension, fallback_models)
+        Ok(Self { fields, view, extension, fallback_models })
+    }
+}
+
+impl ChatRequest {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// `Malformed` when it is no JSON object; `InvalidField` with the field's path when a field that matters is missing or wrong.
+    pub fn parse(bytes: &[u8]) -> Result<Self, WireError> {
+        Self::check(Body::read(bytes)?, None)
     }
 
-    fn check(
-        fields: Vec<(String, Box<RawValue>)>,
-        view: Map<String, Value>,
-        extension: Extension,
-        fallback_models: Vec<String>,
+    /// Takes the translation `chat` of a body of another format. `beyond_chat`: what of it chat completions cannot say.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub(in crate::wire) fn translated(
+        body: Body,
+        chat: Map<String, Value>,
+        format: ClientFormat,
+        beyond_chat: Option<WireError>,
     ) -> Result<Self, WireError> {
+        let raw = |value: &Value| {
+            serde_json::value::to_raw_value(value).map_err(|e| WireError::malformed(e.to_string()))
+        };
+        let fields = chat
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), raw(value)?)))
+            .collect::<Result<_, WireError>>()?;
+        let origin = Origin { format, fields: body.fields, beyond_chat };
+        Self::check(Body { fields, view: chat, ..body }, Some(origin))
+    }
+
+    fn check(body: Body, origin: Option<Origin>) -> Result<Self, WireError> {
+        let Body { mut fields, view, extension, fallback_models } = body;
         let view = Value::Object(view);
         let top = Fields::of(&view, "")?;
         let model = match (top.text("model")?, fallback_models.first()) {
@@ -89,7 +128,10 @@ impl ChatRequest {
         let missing = || WireError::must("messages", "given: an array of messages");
         let messages = messages::read(top.get("messages").ok_or_else(missing)?)?;
         let options = Options::read(top)?;
-        Ok(Self { fields, model, messages, options, extension, fallback_models, cap: None })
+        if messages.iter().any(|m| !m.thinking.is_empty()) {
+            without_thinking(&mut fields, top.get("messages"));
+        }
+        Ok(Self { fields, model, messages, options, extension, fallback_models, cap: None, origin })
     }
 
     /// The route or arm that the client asks for.
@@ -127,6 +169,26 @@ impl ChatRequest {
         &self.fallback_models
     }
 
+    /// The format that the client speaks.
+    pub fn client_format(&self) -> ClientFormat {
+        self.origin.as_ref().map_or(ClientFormat::Chat, |o| o.format)
+    }
+
+    /// What the client wrote, when that was `format`: an upstream that speaks it too gets just that.
+    pub fn origin_of(&self, format: ClientFormat) -> Option<&Origin> {
+        self.origin.as_ref().filter(|o| o.format == format)
+    }
+
+    /// A bound on the answer below the client's own.
+    pub fn cap(&self) -> Option<u32> {
+        self.cap
+    }
+
+    /// What of the request no upstream of chat completions can be told.
+    pub fn beyond_chat(&self) -> Option<&WireError> {
+        self.origin.as_ref()?.beyond_chat.as_ref()
+    }
+
     /// The routing view.
     pub fn prompt(&self) -> Prompt {
         prompt::of(&self.messages, &self.options)
@@ -141,7 +203,8 @@ impl ChatRequest {
     }
 
     /// The body for an upstream of the same format: the client's bytes with `model` replaced, our fields gone, and on a stream the
-    /// usage chunk asked for. `bound`: what a cap on the answer is called there, unless the client named one itself.
+    /// usage chunk asked for. `bound`: what a cap on the answer is called there, unless the client named one itself; a translated
+    /// request's bound has that name too.
     pub fn openai_body(&self, model: &str, bound: &str) -> Vec<u8> {
         let size: usize = self.fields.iter().map(|(name, raw)| name.len() + raw.get().len() + 8).sum();
         let mut out = String::with_capacity(size + model.len() + 64);
@@ -156,14 +219,14 @@ impl ChatRequest {
                 continue;
             }
             out.push(',');
-            push_json_text(&mut out, name);
+            push_json_text(&mut out, if is_bound { self.bound_name(name, bound) } else { name });
             out.push(':');
             out.push_str(raw.get());
         }
         if let Some(cap) = self.cap {
             let named = self.fields.iter().find(|(name, _)| BOUNDS.contains(&name.as_str()));
             out.push(',');
-            push_json_text(&mut out, named.map_or(bound, |(name, _)| name));
+            push_json_text(&mut out, named.map_or(bound, |(name, _)| self.bound_name(name, bound)));
             out.push_str(&format!(":{cap}"));
         }
         if self.options.stream {
@@ -172,6 +235,11 @@ impl ChatRequest {
         }
         out.push('}');
         out.into_bytes()
+    }
+
+    /// A client of this format has chosen the name itself; a translation has not.
+    fn bound_name<'a>(&self, given: &'a str, bound: &'a str) -> &'a str {
+        if self.origin.is_some() { bound } else { given }
     }
 
     fn stream_options(&self) -> String {
@@ -187,8 +255,17 @@ fn malformed(error: &serde_json::Error) -> WireError {
     WireError::malformed(format!("the body must be a JSON object: {error}"))
 }
 
-fn push_json_text(out: &mut String, text: &str) {
-    out.push_str(&Value::String(text.to_owned()).to_string());
+/// Takes Anthropic's thinking blocks, which only its own models can read, out of the messages.
+fn without_thinking(fields: &mut [(String, Box<RawValue>)], messages: Option<&Value>) {
+    let Some(Value::Array(messages)) = messages else { return };
+    let mut messages = messages.clone();
+    for message in messages.iter_mut().filter_map(Value::as_object_mut) {
+        message.remove("thinking_blocks");
+    }
+    let slot = fields.iter_mut().find(|(name, _)| name == "messages");
+    if let (Some((_, raw)), Ok(bytes)) = (slot, serde_json::value::to_raw_value(&messages)) {
+        *raw = bytes;
+    }
 }
 
 /// Reads an object as ordered pairs of name and bytes.

@@ -41,6 +41,12 @@ pub fn config_text(upstream: &str, store: &std::path::Path, routes: &str) -> Str
          [embedder]\nkind = \"minilm\"\ndeadline_ms = 20000\n\
          [providers.fake]\nformat = \"openai-compatible\"\nbase_url = \"{upstream}/v1\"\napi_key_env = \"FAKE_KEY\"\n\
          [providers.claude]\nformat = \"anthropic\"\nbase_url = \"{upstream}/v1\"\napi_key_env = \"FAKE_KEY\"\n\
+         [providers.gem]\nformat = \"gemini\"\nbase_url = \"{upstream}/v1beta\"\napi_key_env = \"FAKE_KEY\"\n\
+         [models.\"gem/flash\"]\nprovider = \"gem\"\nmodel = \"flash\"\nprice = {{ input = 1.0, output = 4.0 }}\n\
+         context_window = 100000\ncapabilities = [\"tools\", \"images\"]\n\
+         [providers.co]\nformat = \"cohere\"\nbase_url = \"{upstream}/v2\"\napi_key_env = \"FAKE_KEY\"\n\
+         [models.\"co/command\"]\nprovider = \"co\"\nmodel = \"command\"\nprice = {{ input = 1.0, output = 4.0 }}\n\
+         context_window = 100000\ncapabilities = [\"tools\", \"images\"]\n\
          [models.\"claude/sonnet\"]\nprovider = \"claude\"\nmodel = \"sonnet\"\nprice = {{ input = 3.0, output = 15.0 }}\n\
          context_window = 100000\ncapabilities = [\"tools\", \"images\"]\n",
         store.display()

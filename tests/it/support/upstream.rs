@@ -1,10 +1,10 @@
-//! A provider of OpenAI's and Anthropic's form whose behaviour is chosen by the model's name.
+//! A provider of OpenAI's, Anthropic's, Gemini's and Cohere's form whose behaviour is chosen by the model's name.
 
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
@@ -43,6 +43,8 @@ impl FakeUpstream {
         let app = Router::new()
             .route("/v1/chat/completions", post(openai))
             .route("/v1/messages", post(anthropic))
+            .route("/v2/chat", post(cohere))
+            .route("/v1beta/models/{call}", post(gemini))
             .with_state(shared.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -192,4 +194,63 @@ async fn anthropic(State(shared): State<Shared>, headers: HeaderMap, bytes: Byte
     Json(json!({"id": "msg_1", "type": "message", "role": "assistant", "model": "sonnet-2026", "content": content,
                 "stop_reason": reason, "usage": {"input_tokens": 90, "cache_read_input_tokens": 10, "output_tokens": 50}}))
     .into_response()
+}
+
+async fn gemini(
+    State(shared): State<Shared>,
+    Path(call): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    bytes: Bytes,
+) -> Response {
+    let body = note(&shared, headers, &bytes);
+    let answer = |parts: Value, reason: Value| {
+        json!({"candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": reason}], "responseId": "gem_1", "modelVersion": "flash-2026",
+               "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 40, "thoughtsTokenCount": 10, "cachedContentTokenCount": 10}})
+    };
+    let call_of_tool = json!([{"functionCall": {"name": "weather", "args": {"city": "Oslo"}}}]);
+    match call.as_str() {
+        "flash:streamGenerateContent" => {
+            assert_eq!(query.as_deref(), Some("alt=sse"));
+            let parts = [
+                answer(json!([{"text": "Fine "}]), Value::Null),
+                answer(json!([{"text": "weather"}]), json!("STOP")),
+            ];
+            let text: String = parts.iter().map(|p| format!("data: {p}\r\n\r\n")).collect();
+            ([("content-type", "text/event-stream")], text).into_response()
+        }
+        "flash:generateContent" if body.get("tools").is_some() => {
+            Json(answer(call_of_tool, json!("STOP"))).into_response()
+        }
+        "flash:generateContent" => {
+            Json(answer(json!([{"text": "Fine weather today."}]), json!("STOP"))).into_response()
+        }
+        other => (StatusCode::NOT_FOUND, format!("no model {other}")).into_response(),
+    }
+}
+
+async fn cohere(State(shared): State<Shared>, headers: HeaderMap, bytes: Bytes) -> Response {
+    let body = note(&shared, headers, &bytes);
+    let usage = json!({"billed_units": {"input_tokens": 100, "output_tokens": 50}, "tokens": {"input_tokens": 160, "output_tokens": 52}});
+    if body["stream"] == true {
+        let text = |text: &str| json!({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": text}}}});
+        let events = [
+            json!({"type": "message-start", "id": "co_s", "delta": {"message": {"role": "assistant"}}}),
+            text("Fine "),
+            text("weather"),
+            json!({"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": usage}}),
+        ];
+        let text: String =
+            events.iter().map(|e| format!("event: {}\ndata: {e}\n\n", e["type"].as_str().unwrap())).collect();
+        return ([("content-type", "text/event-stream")], text).into_response();
+    }
+    let function = json!({"name": "weather", "arguments": "{\"city\":\"Oslo\"}"});
+    let (message, reason) = match body.get("tools") {
+        Some(_) => (
+            json!({"tool_calls": [{"id": "weather_1", "type": "function", "function": function}]}),
+            "TOOL_CALL",
+        ),
+        None => (json!({"content": [{"type": "text", "text": "Fine weather today."}]}), "COMPLETE"),
+    };
+    Json(json!({"id": "co_1", "finish_reason": reason, "message": message, "usage": usage})).into_response()
 }

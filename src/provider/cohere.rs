@@ -1,0 +1,52 @@
+//! Cohere's v2 chat, translated both ways.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::body::{Body, Clock, MAX_BODY};
+use super::client::{Client, Post};
+use super::{Provider, ProviderCall, ProviderError, Reply, stream};
+use crate::domain::ProviderId;
+use crate::wire::WireError;
+use crate::wire::chat::ChatRequest;
+use crate::wire::cohere::{CohereReader, cannot_say, translate_reply, translate_request};
+
+/// An upstream that speaks v2 chat.
+#[derive(Debug)]
+pub(super) struct Cohere {
+    client: Client,
+}
+
+impl Cohere {
+    pub(super) fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl Provider for Cohere {
+    async fn complete(&self, call: &ProviderCall) -> Result<Reply, ProviderError> {
+        let stream = call.request.stream();
+        let body = translate_request(&call.request, &call.model, call.max_output)
+            .map_err(ProviderError::Untranslatable)?;
+        let mut clock = Clock::start(call);
+        let created = Timestamp::now().as_second();
+        let response = self.client.post(Post { path: "chat".into(), body, stream }, &mut clock).await?;
+        if stream {
+            let reader = CohereReader::new(created, call.model.as_str());
+            return Ok(Reply::Stream(stream::read(response, reader, clock)?));
+        }
+        let body = Body::new(response, MAX_BODY).read_all(clock).await?;
+        let (body, facts) = translate_reply(&body, created, &call.model).map_err(ProviderError::of_answer)?;
+        Ok(Reply::Full { body: Bytes::from(body), facts, native: None })
+    }
+
+    fn cannot_say(&self, request: &ChatRequest) -> Option<WireError> {
+        cannot_say(request)
+    }
+
+    fn id(&self) -> &ProviderId {
+        self.client.id()
+    }
+}
