@@ -4,9 +4,14 @@
 #![expect(dead_code, reason = "the types here exist for their schemas; nothing constructs them")]
 
 mod admin;
+mod formats;
 
 pub(super) use admin::{
     ExperimentBody, ModelReports, Ordered, PoliciesView, PromotionBody, ReportingView, StatsView,
+};
+pub(super) use formats::{
+    CompletionsAnswer, CompletionsRequest, MessagesAnswer, MessagesError, MessagesRequest, ResponsesAnswer,
+    ResponsesRequest, TokenCount,
 };
 
 use axum::http::header;
@@ -106,138 +111,6 @@ pub(super) struct ChatCompletion {
     model: String,
     choices: Vec<serde_json::Map<String, serde_json::Value>>,
     usage: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-/// An OpenAI Responses request. Stateless: `store` may be false only, and nothing may refer to an earlier response.
-#[derive(ToSchema)]
-pub(super) struct ResponsesRequest {
-    /// A route (`auto`, also `auto:best`, `auto:cheap`, `auto:fast`) or a model.
-    #[schema(example = "auto")]
-    model: String,
-    /// A text or a list of items.
-    #[schema(value_type = Object)]
-    input: serde_json::Value,
-    /// The system prompt.
-    #[schema(nullable)]
-    instructions: Option<String>,
-    /// The longest answer, in tokens.
-    #[schema(nullable, minimum = 1)]
-    max_output_tokens: Option<u32>,
-    /// Functions.
-    #[schema(nullable)]
-    tools: Option<Vec<serde_json::Map<String, serde_json::Value>>>,
-    /// Typed events instead of one body.
-    #[schema(nullable)]
-    stream: Option<bool>,
-    /// What this request wants of the router; removed before the call is forwarded.
-    #[schema(nullable)]
-    pointsman: Option<Extension>,
-}
-
-/// An OpenAI response.
-#[derive(ToSchema)]
-pub(super) struct ResponsesAnswer {
-    /// Accepted wherever a decision id is.
-    id: String,
-    /// `response`.
-    object: String,
-    /// `completed` or `incomplete`.
-    status: String,
-    /// The provider's own model name.
-    model: String,
-    /// Items of type `reasoning`, `message` and `function_call`.
-    output: Vec<serde_json::Map<String, serde_json::Value>>,
-    /// Always false.
-    store: bool,
-    usage: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-/// A text completion request.
-#[derive(ToSchema)]
-pub(super) struct CompletionsRequest {
-    /// A route (`auto`, also `auto:best`, `auto:cheap`, `auto:fast`) or a model.
-    #[schema(example = "auto")]
-    model: String,
-    /// A text, or a list of one.
-    #[schema(value_type = Object)]
-    prompt: serde_json::Value,
-    /// The longest answer, in tokens; 16 when not given.
-    #[schema(nullable, minimum = 1)]
-    max_tokens: Option<u32>,
-    /// Server-sent events instead of one body.
-    #[schema(nullable)]
-    stream: Option<bool>,
-    /// What this request wants of the router; removed before the call is forwarded.
-    #[schema(nullable)]
-    pointsman: Option<Extension>,
-}
-
-/// A text completion.
-#[derive(ToSchema)]
-pub(super) struct CompletionsAnswer {
-    /// Accepted wherever a decision id is.
-    id: String,
-    /// `text_completion`.
-    object: String,
-    /// The provider's own model name.
-    model: String,
-    choices: Vec<serde_json::Map<String, serde_json::Value>>,
-    usage: Option<serde_json::Map<String, serde_json::Value>>,
-}
-
-/// An Anthropic Messages request; a provider of the same format gets it as it is.
-#[derive(ToSchema)]
-pub(super) struct MessagesRequest {
-    /// A route (`auto`, also `auto:best`, `auto:cheap`, `auto:fast`) or a model.
-    #[schema(example = "auto")]
-    model: String,
-    /// The longest answer, in tokens.
-    #[schema(nullable, minimum = 1)]
-    max_tokens: Option<u32>,
-    /// Turns of `user` and `assistant`; contents are texts or lists of blocks.
-    #[schema(min_items = 1)]
-    messages: Vec<Message>,
-    /// A text or a list of text blocks.
-    #[schema(nullable, value_type = Option<Object>)]
-    system: Option<serde_json::Value>,
-    /// Server-sent events instead of one body.
-    #[schema(nullable)]
-    stream: Option<bool>,
-    /// What this request wants of the router; removed before the call is forwarded.
-    #[schema(nullable)]
-    pointsman: Option<Extension>,
-}
-
-/// An Anthropic message.
-#[derive(ToSchema)]
-pub(super) struct MessagesAnswer {
-    /// Accepted wherever a decision id is.
-    id: String,
-    /// `message`.
-    r#type: String,
-    /// `assistant`.
-    role: String,
-    /// The provider's own model name.
-    model: String,
-    content: Vec<serde_json::Map<String, serde_json::Value>>,
-    /// `end_turn`, `max_tokens`, `stop_sequence`, `tool_use`, `pause_turn` or `refusal`.
-    stop_reason: Option<String>,
-    usage: serde_json::Map<String, serde_json::Value>,
-}
-
-/// An estimate.
-#[derive(ToSchema)]
-pub(super) struct TokenCount {
-    input_tokens: u32,
-}
-
-/// Anthropic's error shape.
-#[derive(ToSchema)]
-pub(super) struct MessagesError {
-    /// `error`.
-    r#type: String,
-    error: ErrorObject,
-    request_id: Option<String>,
 }
 
 /// The choice and the ranking.
