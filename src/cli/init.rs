@@ -79,7 +79,7 @@ fn write_config(args: &Args, env: Env<'_>, places: &[Probe], out: &mut dyn Write
 }
 
 /// Never overwrites unless forced, also when the file appears in between.
-fn save(path: &Path, text: &str, is_forced: bool) -> std::io::Result<()> {
+pub(super) fn save(path: &Path, text: &str, is_forced: bool) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true);
     if is_forced {

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod evaluate;
 mod explain;
+mod import;
 mod init;
 mod keys;
 mod output;
@@ -42,6 +43,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Write a commented pointsman.toml from the keys and local servers found.
     Init(init::Args),
+    /// Make a pointsman.toml of another gateway's configuration; what has no place here is named.
+    Import(import::ImportArgs),
     /// Show every fault of a config at once; exit code 2 when there is one.
     Check(check::Args),
     /// Tell why a decision went to its model, and what would have changed it.
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => run_demo(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Init(args) => init::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Train { what: None, policy } => retrain::run(&policy),

@@ -16,6 +16,7 @@
 mod catalog;
 mod check;
 mod faults;
+mod litellm;
 mod raw;
 mod read;
 mod settings;
@@ -33,6 +34,7 @@ use read::{Place, Section, Source};
 
 pub use catalog::{BuiltInCatalog, CatalogModel};
 pub use faults::{ConfigFaults, Fault};
+pub use litellm::{ImportError, Imported, import as import_litellm};
 pub use settings::{
     DEFAULT_STORE_FILE, EmbedderKind, EmbedderSettings, EmbedderWeights, ExperimentSettings,
     LearningSettings, PriorSource, ProviderFormat, ProviderSettings, ServerSettings, Settings, StorePrompts,
