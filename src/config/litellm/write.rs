@@ -177,7 +177,7 @@ fn route(
         models.join(", "),
         quoted(&first.id)
     );
-    strategy(text, group, &own, all.len() > own.len(), common, left);
+    strategy(text, group, (&own, all.len() > own.len()), common, left);
     calls(text, common);
 }
 
@@ -185,8 +185,7 @@ fn route(
 fn strategy(
     text: &mut String,
     group: &str,
-    own: &[&Arm<'_>],
-    has_fallbacks: bool,
+    (own, has_fallbacks): (&[&Arm<'_>], bool),
     common: &Common,
     left: &mut Vec<String>,
 ) {
