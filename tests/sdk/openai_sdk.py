@@ -6,133 +6,12 @@
 Starts an upstream of its own and the service with a client key; ends with the line `N passed, N failed`.
 """
 
-import http.server
 import json
-import os
-import socket
-import subprocess
-import sys
-import tempfile
-import threading
-import time
-import traceback
-import urllib.request
 
 import openai
+from pydantic import BaseModel
 
-WORDS = ["Fine ", "weather ", "in ", "Oslo."]
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "description": "Looks the weather up.",
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
-    },
-}
-
-
-class Upstream(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if body.get("stream"):
-            self.stream(body)
-        else:
-            self.plain(body)
-
-    def answer(self, body, message, reason):
-        return {
-            "id": "chatcmpl-" + os.urandom(6).hex(),
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": body["model"],
-            "choices": [{"index": 0, "message": message, "finish_reason": reason, "logprobs": None}],
-            "usage": {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19},
-        }
-
-    def plain(self, body):
-        message, reason = {"role": "assistant", "content": "".join(WORDS)}, "stop"
-        if body.get("tools"):
-            call = {"name": "weather", "arguments": json.dumps({"city": "Oslo"})}
-            message = {
-                "role": "assistant",
-                "content": None,
-                "tool_calls": [{"id": "call_7", "type": "function", "function": call}],
-            }
-            reason = "tool_calls"
-        data = json.dumps(self.answer(body, message, reason)).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def stream(self, body):
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("connection", "close")
-        self.end_headers()
-        base = {"id": "chatcmpl-" + os.urandom(6).hex(), "object": "chat.completion.chunk", "created": 1, "model": body["model"]}
-        chunk = lambda delta, reason: {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
-        events = [chunk({"role": "assistant", "content": ""}, None)]
-        events += [chunk({"content": word}, None) for word in WORDS] + [chunk({}, "stop")]
-        if body.get("stream_options", {}).get("include_usage"):
-            events.append({**base, "choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 7, "total_tokens": 19}})
-        for event in events:
-            self.wfile.write(f"data: {json.dumps(event)}\n\n".encode())
-        self.wfile.write(b"data: [DONE]\n\n")
-        self.close_connection = True
-
-
-CONFIG = """
-schema_version = 1
-[server]
-listen = "127.0.0.1:{port}"
-[store]
-url = "sqlite:log.db"
-[embedder]
-kind = "minilm"
-deadline_ms = 20000
-[providers.fake]
-format = "openai-compatible"
-base_url = "http://127.0.0.1:{upstream}/v1"
-[models."fake/large"]
-provider = "fake"
-model = "large"
-price = {{ input = 2.0, output = 8.0 }}
-context_window = 128000
-capabilities = ["tools"]
-[models."fake/small"]
-provider = "fake"
-model = "small"
-price = {{ input = 0.1, output = 0.4 }}
-context_window = 128000
-capabilities = ["tools"]
-[routes.auto]
-models = ["fake/large", "fake/small"]
-default = "fake/large"
-"""
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def until_ready(base, process):
-    while True:
-        if process.poll() is not None:
-            sys.exit("the service ended at its start")
-        try:
-            urllib.request.urlopen(base + "/readyz").read()
-            return
-        except OSError:
-            time.sleep(0.02)
+from harness import TOOL, WORDS, run
 
 
 def ask(client, model="auto", **more):
@@ -223,38 +102,72 @@ def models_and_embeddings(client, base):
     assert len(vectors) == 2 and len(vectors[0].embedding) == 384
 
 
+class Weather(BaseModel):
+    city: str
+    sunny: bool
+
+
+def structured(client, base):
+    messages = [{"role": "user", "content": "What is the weather like in Oslo?"}]
+    answer = client.chat.completions.parse(model="auto", messages=messages, response_format=Weather)
+    assert answer.choices[0].message.parsed == Weather(city="Oslo", sunny=True)
+
+
+def streamed_tools(client, base):
+    with client.chat.completions.stream(model="auto", messages=[{"role": "user", "content": "Oslo?"}], tools=[TOOL]) as stream:
+        call = stream.get_final_completion().choices[0].message.tool_calls[0]
+    assert json.loads(call.function.arguments) == {"city": "Oslo"}
+
+
+def responses(client, base):
+    answer = client.responses.create(model="auto", input="What is the weather like in Oslo?", instructions="Be short.")
+    assert answer.output_text == "".join(WORDS) and answer.status == "completed" and answer.usage.output_tokens == 7
+    done = client.post("/feedback", body={"decision_id": answer.id, "value": 1}, cast_to=object)
+    assert done["applied"] is True
+
+
+def responses_streamed(client, base):
+    with client.responses.stream(model="auto", input="Oslo?") as stream:
+        kinds = [event.type for event in stream]
+        final = stream.get_final_response()
+    assert kinds[0] == "response.created" and kinds[-1] == "response.completed", kinds
+    assert final.output_text == "".join(WORDS)
+
+
+def responses_tools(client, base):
+    tool = {"type": "function", "strict": False, **{k: TOOL["function"][k] for k in ("name", "description", "parameters")}}
+    answer = client.responses.create(model="auto", input="Oslo?", tools=[tool])
+    call = next(item for item in answer.output if item.type == "function_call")
+    assert json.loads(call.arguments) == {"city": "Oslo"}
+    history = [{"role": "user", "content": "Oslo?"}, call, {"type": "function_call_output", "call_id": call.call_id, "output": "sunny"}]
+    assert client.responses.create(model="auto", input=history).output_text
+
+
+def responses_structured(client, base):
+    answer = client.responses.parse(model="auto", input="Oslo?", text_format=Weather)
+    assert answer.output_parsed == Weather(city="Oslo", sunny=True)
+
+
+def responses_keep_nothing(client, base):
+    for more in ({"store": True}, {"previous_response_id": "resp_1"}):
+        try:
+            client.responses.create(model="auto", input="Oslo?", **more)
+        except openai.UnprocessableEntityError as error:
+            assert error.param in more, error
+        else:
+            raise AssertionError(f"{more} was taken")
+
+
+def legacy_completions(client, base):
+    assert client.completions.create(model="auto", prompt="Oslo?").choices[0].text == "".join(WORDS)
+    pieces = [c.choices[0].text for c in client.completions.create(model="auto", prompt="Oslo?", stream=True) if c.choices]
+    assert "".join(pieces) == "".join(WORDS)
+
+
 CHECKS = [
-    plain, streaming, streaming_with_usage, tools, auto_and_headers, explicit_model, wrong_key, error_classes, feedback,
-    models_and_embeddings,
+    plain, streaming, streaming_with_usage, tools, streamed_tools, structured, auto_and_headers, explicit_model, wrong_key,
+    error_classes, feedback, models_and_embeddings, responses, responses_streamed, responses_tools, responses_structured,
+    responses_keep_nothing, legacy_completions,
 ]
 
-
-def main():
-    binary = os.path.abspath(sys.argv[1])
-    upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        with open(os.path.join(folder, "pointsman.toml"), "w") as file:
-            file.write(CONFIG.format(port=port, upstream=upstream.server_address[1]))
-        made = subprocess.run([binary, "keys", "create", "--name", "sdk", "--json"], cwd=folder, check=True, stdout=subprocess.PIPE)
-        key = json.loads(made.stdout)["key"]
-        service = subprocess.Popen([binary, "serve"], cwd=folder, env={**os.environ, "RUST_LOG": "warn"})
-        base = f"http://127.0.0.1:{port}"
-        until_ready(base, service)
-        client = openai.OpenAI(base_url=base + "/v1", api_key=key, max_retries=0)
-        failed = 0
-        for check in CHECKS:
-            try:
-                check(client, base)
-                print(f"ok     {check.__name__}")
-            except Exception:
-                failed += 1
-                print(f"FAILED {check.__name__}\n{traceback.format_exc()}")
-        service.terminate()
-        assert service.wait(30) == 0, "the service did not stop cleanly"
-    print(f"sdk: {len(CHECKS) - failed} passed, {failed} failed")
-    sys.exit(failed > 0)
-
-
-main()
+run(lambda base, key: openai.OpenAI(base_url=base + "/v1", api_key=key, max_retries=0), CHECKS)
