@@ -22,6 +22,8 @@ mod facts;
 mod json;
 mod origin;
 mod stream;
+#[cfg(test)]
+mod testing;
 
 pub use error::{UpstreamError, WireError, WireErrorKind};
 pub use facts::{ChunkFacts, ReplyFacts};

@@ -156,7 +156,11 @@ fn route(
     for other in after.filter(|other| *other != group) {
         let found = of_group(other);
         if found.is_empty() {
-            left.push(format!("fallbacks of {group}: there is no group {other}"));
+            let line = format!("fallbacks of {group}: there is no group {other}");
+            // An alias of the group has been here before.
+            if !left.contains(&line) {
+                left.push(line);
+            }
         }
         others.extend(found);
     }
@@ -190,16 +194,16 @@ fn strategy(
     left: &mut Vec<String>,
 ) {
     let wanted = common.strategy.as_deref().unwrap_or("simple-shuffle");
-    let plain = match wanted {
+    let same = match wanted {
         "cost-based-routing" => Some("cheapest"),
         "latency-based-routing" => Some("fastest"),
         _ => None,
     };
-    if own.len() == 1 && has_fallbacks || own.len() == 1 && plain.is_none() {
+    if own.len() == 1 && (has_fallbacks || same.is_none()) {
         text.push_str("strategy = \"fixed\"\n");
         return;
     }
-    match plain {
+    match same {
         Some(strategy) if !has_fallbacks => {
             let _ = writeln!(text, "strategy = \"{strategy}\"");
             return;

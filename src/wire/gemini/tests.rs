@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::wire::chat::ChatRequest;
-use crate::wire::sse::Decoder;
+use crate::wire::testing::read_all;
 use crate::wire::{ChunkError, ChunkReader, RawChunk, WireErrorKind};
 
 fn translate(body: &Value) -> Result<Value, crate::wire::WireError> {
@@ -127,16 +127,7 @@ fn token_probabilities_are_translated() {
 const STREAM: &str = include_str!("../../../tests/fixtures/gemini_stream.sse");
 
 fn read(packets: &[&[u8]]) -> Result<(Vec<RawChunk>, bool), ChunkError> {
-    let (mut decoder, mut reader) = (Decoder::default(), GeminiReader::new(7, "gemini-x", "made"));
-    let mut chunks = Vec::new();
-    for packet in packets {
-        for event in decoder.push(packet).unwrap() {
-            chunks.extend(reader.read(&event)?);
-        }
-    }
-    let whole = reader.is_whole();
-    chunks.extend(reader.finish());
-    Ok((chunks, whole))
+    read_all(GeminiReader::new(7, "gemini-x", "made"), packets)
 }
 
 #[test]

@@ -2,9 +2,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::wire::chat::OpenAiReader;
-use crate::wire::sse::{Decoder, Event};
-use crate::wire::{AnswerWriter, ChunkReader};
+use crate::wire::AnswerWriter;
+use crate::wire::sse::Event;
+use crate::wire::testing::write_all;
 
 fn chat(body: &Value) -> Value {
     let (request, _) = parse(body.to_string().as_bytes()).unwrap();
@@ -99,25 +99,7 @@ const CHUNKS: &str = include_str!("../../../tests/fixtures/chat_stream_tools.sse
 
 /// The events that `bytes` of an OpenAI stream become, cut at `cuts`.
 fn written(bytes: &[u8], cuts: &[usize]) -> Vec<Event> {
-    let (mut decoder, mut reader) = (Decoder::default(), OpenAiReader::default());
-    let mut writer = ResponsesWriter::new(Echo::default());
-    let mut out = String::new();
-    let mut ends: Vec<usize> = cuts.iter().map(|c| c % bytes.len()).chain([bytes.len()]).collect();
-    ends.sort_unstable();
-    let mut start = 0;
-    for end in ends {
-        for event in decoder.push(&bytes[start..end]).unwrap() {
-            for chunk in reader.read(&event).unwrap() {
-                out += &writer.write(chunk.data.as_bytes(), None);
-            }
-        }
-        start = end;
-    }
-    for chunk in reader.finish() {
-        out += &writer.write(chunk.data.as_bytes(), None);
-    }
-    out += &writer.end();
-    Decoder::default().push(out.as_bytes()).unwrap()
+    write_all(ResponsesWriter::new(Echo::default()), bytes, cuts)
 }
 
 #[test]

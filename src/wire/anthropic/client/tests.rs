@@ -2,8 +2,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::wire::chat::{ChatRequest, OpenAiReader};
+use crate::wire::chat::ChatRequest;
 use crate::wire::sse::{Decoder, Event};
+use crate::wire::testing::write_all;
 use crate::wire::{AnswerWriter, ChunkReader, WireErrorKind};
 
 fn parsed(body: &Value) -> ChatRequest {
@@ -150,25 +151,7 @@ const CHUNKS: &str = include_str!("../../../../tests/fixtures/chat_stream_tools.
 
 /// The events that `bytes` of an OpenAI stream become, cut at `cuts`.
 fn written(bytes: &[u8], cuts: &[usize]) -> Vec<Event> {
-    let (mut decoder, mut reader, mut writer) =
-        (Decoder::default(), OpenAiReader::default(), MessagesWriter::default());
-    let mut out = String::new();
-    let mut ends: Vec<usize> = cuts.iter().map(|c| c % bytes.len()).chain([bytes.len()]).collect();
-    ends.sort_unstable();
-    let mut start = 0;
-    for end in ends {
-        for event in decoder.push(&bytes[start..end]).unwrap() {
-            for chunk in reader.read(&event).unwrap() {
-                out += &writer.write(chunk.data.as_bytes(), None);
-            }
-        }
-        start = end;
-    }
-    for chunk in reader.finish() {
-        out += &writer.write(chunk.data.as_bytes(), None);
-    }
-    out += &writer.end();
-    Decoder::default().push(out.as_bytes()).unwrap()
+    write_all(MessagesWriter::default(), bytes, cuts)
 }
 
 #[test]
