@@ -26,7 +26,7 @@ use crate::provider::{self, ProviderBuildError};
 use crate::routing::prior::{PriorError, shipped as shipped_prior};
 use crate::routing::{FeaturizeError, Featurizer, Route, RouteStrategy};
 use crate::service::{
-    self, BudgetPlan, Chooser, Fleet, FleetError, Implicit, Judge, KeepPrompts, Reader, Reading,
+    self, BudgetPlan, Chooser, Fleet, FleetError, Implicit, Judge, KeepPrompts, Rates, Reader, Reading,
     ReplaySource, Service, Sessions, SimpleChooser, Spend,
 };
 use crate::store::{Store, StoreError, StoreOptions};
@@ -132,6 +132,7 @@ pub async fn start(settings: Settings) -> Result<Running, AppError> {
         max_body_bytes: server.max_body_bytes,
         body_timeout: server.body_timeout,
         keep_alive: server.keep_alive,
+        guesses: Arc::default(),
         places: Arc::new(Places::new(server.max_connections, server.max_in_flight_per_key)),
         open_without_keys,
     };
@@ -227,6 +228,7 @@ fn build(settings: Settings) -> Result<Service, AppError> {
         sessions: Arc::new(Sessions::default()),
         metrics,
         spend,
+        rates: Rates::default(),
         feedback_within_ms: feedback_window.map(|w| i64::try_from(w.as_millis()).unwrap_or(i64::MAX)),
         implicit,
         judge,

@@ -6,14 +6,16 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Subcommand, ValueEnum};
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::json;
 
 use super::check::write_table;
 use crate::config::{self, DEFAULT_FILE, DEFAULT_STORE_FILE};
-use crate::domain::{BudgetLimits, KeyId, UnixMs};
-use crate::store::{KeyRow, NewKey, Scope, Store, StoreOptions};
+use crate::domain::{BudgetLimits, KeyId, RouteName};
+use crate::service::{self, KeyOrder, KeyView, make_key};
+use crate::store::{Scope, Store, StoreOptions};
+
+/// Who orders what is ordered here, for the audit table.
+const WHO: &str = "cli";
 
 /// Make, list and revoke the keys that clients call with
 #[derive(Debug, clap::Args)]
@@ -36,20 +38,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a key and show it, this once
-    Create {
-        /// What you call it, for example the application that gets it
-        #[arg(long, default_value = "")]
-        name: String,
-        /// What it may be used for
-        #[arg(long = "scope", value_enum, value_delimiter = ',', default_values_t = [KeyScope::Infer, KeyScope::Feedback, KeyScope::Read])]
-        scopes: Vec<KeyScope>,
-        /// When it ends; without it never
-        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
-        expires_in_days: Option<u16>,
-        /// What may be spent with it, for example usd_per_day=5; also usd_per_request, usd_per_hour, usd_per_month
-        #[arg(long = "budget", value_name = "LIMIT=USD", value_delimiter = ',')]
-        budget: Vec<String>,
-    },
+    Create(Create),
     /// List all keys; never the keys themselves
     List,
     /// Revoke a key; a running service knows within a second
@@ -57,6 +46,48 @@ pub enum Command {
         /// Its id, as `list` shows it
         id: String,
     },
+}
+
+/// A key to be made
+#[derive(Debug, clap::Args)]
+pub struct Create {
+    /// What you call it, for example the application that gets it
+    #[arg(long, default_value = "")]
+    pub name: String,
+    /// What it may be used for
+    #[arg(long = "scope", value_enum, value_delimiter = ',', default_values_t = [KeyScope::Infer, KeyScope::Feedback, KeyScope::Read])]
+    pub scopes: Vec<KeyScope>,
+    /// When it ends; without it never
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+    pub expires_in_days: Option<u16>,
+    /// Routes that it may ask for, and models by name that are on one of them; without it all
+    #[arg(long, value_name = "ROUTE", value_delimiter = ',')]
+    pub routes: Vec<String>,
+    /// Requests per minute
+    #[arg(long, value_name = "N")]
+    pub rpm: Option<u32>,
+    /// Tokens per minute, input and output together
+    #[arg(long, value_name = "N")]
+    pub tpm: Option<u32>,
+    /// What may be spent with it, for example usd_per_day=5; also usd_per_request, usd_per_hour, usd_per_month
+    #[arg(long = "budget", value_name = "LIMIT=USD", value_delimiter = ',')]
+    pub budget: Vec<String>,
+}
+
+impl Create {
+    fn order(&self) -> anyhow::Result<KeyOrder> {
+        let routes: Vec<_> = self.routes.iter().map(|name| RouteName::from(name.as_str())).collect();
+        Ok(KeyOrder {
+            name: Some(self.name.clone()),
+            scopes: Some(self.scopes.iter().map(|s| s.scope()).collect()),
+            expires: None,
+            expires_in_days: self.expires_in_days,
+            routes: (!routes.is_empty()).then_some(Some(routes)),
+            rpm: self.rpm.map(Some),
+            tpm: self.tpm.map(Some),
+            budget: Some(Some(limits(&self.budget)?)),
+        })
+    }
 }
 
 /// What a key may be used for
@@ -94,7 +125,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn execute(args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
     let path = store_path(args)?;
-    if !matches!(args.command, Command::Create { .. }) && !path.exists() {
+    if !matches!(args.command, Command::Create(_)) && !path.exists() {
         bail!("there is no store at {}; `pointsman keys create` makes one", path.display());
     }
     let store =
@@ -119,20 +150,17 @@ fn store_path(args: &Args) -> anyhow::Result<PathBuf> {
 
 async fn command(args: &Args, store: &Store, out: &mut dyn Write) -> anyhow::Result<()> {
     match &args.command {
-        Command::Create { name, scopes, expires_in_days, budget } => {
-            let expires = expires_in_days.map(days_from_now).transpose()?;
-            let (mut new, key) = new_key(name, scopes, expires)?;
-            new.budget = limits(budget)?;
-            let shown = created(&new, &key, args.json);
-            store.create_key(new).await.context("storing the key")?;
-            writeln!(out, "{shown}")?;
+        Command::Create(wanted) => {
+            let change = wanted.order()?.check(service::now(), None)?;
+            let (made, key) = make_key(store, change, WHO).await.context("making the key")?;
+            writeln!(out, "{}", created(&made, &key, args.json))?;
         }
         Command::List => {
             let rows = store.list_keys().context("reading the keys")?;
-            list(&rows, args.json, out)?;
+            list(rows.into_iter().map(KeyView::from).collect(), args.json, out)?;
         }
         Command::Revoke { id } => {
-            if !store.revoke_key(KeyId::from(id.as_str())).await.context("revoking the key")? {
+            if !store.revoke_key(KeyId::from(id.as_str()), WHO).await.context("revoking the key")? {
                 bail!("there is no key `{id}` to revoke; `pointsman keys list` shows all");
             }
             let shown = if args.json {
@@ -144,35 +172,6 @@ async fn command(args: &Args, store: &Store, out: &mut dyn Write) -> anyhow::Res
         }
     }
     Ok(())
-}
-
-fn days_from_now(days: u16) -> anyhow::Result<UnixMs> {
-    let end = Timestamp::now().checked_add(SignedDuration::from_hours(24 * i64::from(days)))?;
-    Ok(UnixMs(end.as_millisecond()))
-}
-
-/// A key of 256 random bits, and what the store keeps of it.
-fn new_key(name: &str, scopes: &[KeyScope], expires: Option<UnixMs>) -> anyhow::Result<(NewKey, String)> {
-    if name.chars().count() > 100 || name.chars().any(char::is_control) {
-        bail!("--name must have at most 100 characters and no control characters");
-    }
-    let mut secret = [0u8; 32];
-    let mut id = [0u8; 6];
-    for bytes in [&mut secret[..], &mut id[..]] {
-        getrandom::fill(bytes).map_err(|e| anyhow::anyhow!("the system gives no random bytes: {e}"))?;
-    }
-    let key = format!("pm-{}", hex(&secret));
-    let mut kept: Vec<Scope> = scopes.iter().map(|s| s.scope()).collect();
-    kept.dedup();
-    let new = NewKey {
-        id: KeyId::new(format!("key_{}", hex(&id))),
-        hash: Sha256::digest(key.as_bytes()).into(),
-        name: name.to_owned(),
-        scopes: kept,
-        expires,
-        budget: BudgetLimits::default(),
-    };
-    Ok((new, key))
 }
 
 /// Reads `usd_per_day=5` and its like.
@@ -197,48 +196,30 @@ fn limits(pairs: &[String]) -> anyhow::Result<BudgetLimits> {
     limits.checked().context("--budget")
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+fn created(made: &KeyView, key: &str, is_json: bool) -> String {
+    if is_json {
+        let mut shown = json!(made);
+        shown["key"] = key.into();
+        return shown.to_string();
+    }
+    format!("{key}\n\nid {}; keep the key now: it is not stored and not shown again", made.id)
 }
 
-fn created(new: &NewKey, key: &str, is_json: bool) -> String {
+fn list(keys: Vec<KeyView>, is_json: bool, out: &mut dyn Write) -> std::io::Result<()> {
     if is_json {
-        let scopes: Vec<_> = new.scopes.iter().map(|s| s.as_str()).collect();
-        return json!({"id": new.id, "key": key, "name": new.name, "scopes": scopes, "expires": new.expires.map(time), "budget": new.budget})
-            .to_string();
+        return writeln!(out, "{:#}", json!(keys));
     }
-    format!("{key}\n\nid {}; keep the key now: it is not stored and not shown again", new.id)
-}
-
-fn list(rows: &[KeyRow], is_json: bool, out: &mut dyn Write) -> std::io::Result<()> {
-    if is_json {
-        let rows: Vec<_> = rows.iter().map(row_json).collect();
-        return writeln!(out, "{:#}", Value::from(rows));
-    }
-    let cells = rows.iter().map(|row| {
-        let end = row.expires.map_or("never".to_owned(), time);
-        let revoked = row.revoked.map_or("-".to_owned(), time);
-        let budget = budget_text(&row.budget);
-        vec![row.id.to_string(), row.name.clone(), scopes(row), time(row.created), end, revoked, budget]
+    let or = |value: Option<String>, none: &str| value.unwrap_or_else(|| none.to_owned());
+    let cells = keys.into_iter().map(|key| {
+        let scopes = key.scopes.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(",");
+        let routes = key.routes.map(|r| r.iter().map(RouteName::as_str).collect::<Vec<_>>().join(","));
+        let number = |limit: Option<u32>| or(limit.map(|n| n.to_string()), "-");
+        let (rpm, tpm, budget) = (number(key.rpm), number(key.tpm), budget_text(&key.budget));
+        let (expires, revoked, routes) = (or(key.expires, "never"), or(key.revoked, "-"), or(routes, "all"));
+        vec![key.id.to_string(), key.name, scopes, routes, rpm, tpm, budget, key.created, expires, revoked]
     });
-    write_table(&["id", "name", "scopes", "created", "expires", "revoked", "budget"], cells.collect(), out)
-}
-
-fn scopes(row: &KeyRow) -> String {
-    row.scopes.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(",")
-}
-
-fn row_json(row: &KeyRow) -> Value {
-    let scopes: Vec<_> = row.scopes.iter().map(|s| s.as_str()).collect();
-    json!({
-        "id": row.id,
-        "name": row.name,
-        "scopes": scopes,
-        "created": time(row.created),
-        "expires": row.expires.map(time),
-        "revoked": row.revoked.map(time),
-        "budget": row.budget,
-    })
+    let heads = ["id", "name", "scopes", "routes", "rpm", "tpm", "budget", "created", "expires", "revoked"];
+    write_table(&heads, cells.collect(), out)
 }
 
 fn budget_text(limits: &BudgetLimits) -> String {
@@ -248,13 +229,11 @@ fn budget_text(limits: &BudgetLimits) -> String {
     if text.is_empty() { "-".to_owned() } else { text }
 }
 
-/// In UTC, to the second.
-fn time(at: UnixMs) -> String {
-    Timestamp::from_second(at.0.div_euclid(1000)).map_or_else(|_| at.0.to_string(), |t| t.to_string())
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+    use sha2::Digest;
+
     use super::*;
 
     fn run_in(folder: &Path, command: Command, json: bool) -> anyhow::Result<String> {
@@ -264,12 +243,15 @@ mod tests {
     }
 
     fn create(name: &str) -> Command {
-        Command::Create {
+        Command::Create(Create {
             name: name.to_owned(),
             scopes: vec![KeyScope::Infer],
             expires_in_days: Some(30),
+            routes: vec!["auto".into()],
+            rpm: Some(60),
+            tpm: None,
             budget: vec![],
-        }
+        })
     }
 
     #[test]
@@ -280,13 +262,17 @@ mod tests {
         assert!(key.starts_with("pm-") && key.len() == 3 + 64, "{key}");
         let listed = run_in(folder.path(), Command::List, true).unwrap();
         assert!(listed.contains("app") && !listed.contains(key) && listed.contains("infer"), "{listed}");
+        let row = &serde_json::from_str::<Value>(&listed).unwrap()[0];
+        assert_eq!((&row["routes"], &row["rpm"], &row["tpm"]), (&json!(["auto"]), &json!(60), &Value::Null));
+        let table = run_in(folder.path(), Command::List, false).unwrap();
+        assert!(table.contains("rpm") && table.contains("60") && table.contains("auto"), "{table}");
         let on_disk: Vec<u8> = std::fs::read_dir(folder.path())
             .unwrap()
             .flat_map(|f| std::fs::read(f.unwrap().path()).unwrap())
             .collect();
         let holds = |needle: &[u8]| on_disk.windows(needle.len()).any(|w| w == needle);
         assert!(!holds(&key.as_bytes()[3..]));
-        assert!(holds(&Sha256::digest(key.as_bytes())));
+        assert!(holds(&sha2::Sha256::digest(key.as_bytes())));
     }
 
     #[test]

@@ -44,6 +44,11 @@ pub enum AdminEvent {
         /// Why, in words for the operator.
         why: String,
     },
+    /// What a client key may was changed.
+    KeyChanged {
+        /// Which.
+        key: KeyId,
+    },
     /// A client key was revoked.
     KeyRevoked {
         /// Which.

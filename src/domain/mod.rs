@@ -14,6 +14,7 @@ mod outcome;
 mod preference;
 mod prior;
 mod prompt;
+mod rate;
 mod session;
 mod units;
 
@@ -39,5 +40,6 @@ pub use outcome::{AnswerKind, Attempt, AttemptEnd, Completed, CompletionEnd, Usa
 pub use preference::{Bound, Constraints, Preference, PreferenceError, Weights};
 pub use prior::{ArmPrior, RatedSums};
 pub use prompt::Prompt;
+pub use rate::RateLimits;
 pub use session::Pin;
 pub use units::UnixMs;

@@ -2,6 +2,8 @@
 //!
 //! Client keys are 256-bit random; the store holds their SHA-256 and nothing else, and the whole hash is the only look-up key.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::Next;
@@ -9,17 +11,35 @@ use axum::response::Response;
 use sha2::{Digest, Sha256};
 
 use super::error::HttpError;
+use super::guesses::Peer;
 use super::{Api, OpenWithoutKeys};
 use crate::domain::KeyId;
-use crate::service;
-use crate::store::Scope;
+use crate::service::{self, Meter};
+use crate::store::{KeyRow, Scope};
 
 /// Paths that anybody who reaches the listener may read.
 const OPEN: &[&str] = &["/healthz", "/readyz", "/openapi.json"];
 
 /// The key that a request came with; an extension of the request once the layer has let it in.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Caller(pub(super) Option<KeyId>);
+pub(super) struct Caller {
+    /// `None`: there are no keys, or the path is open.
+    pub(super) key: Option<Arc<KeyRow>>,
+    /// Counts what the key uses; `None`: it has no limits, or nothing is counted on this path.
+    pub(super) meter: Option<Arc<Meter>>,
+}
+
+impl Caller {
+    /// The key's id.
+    pub(super) fn id(&self) -> Option<&KeyId> {
+        self.key.as_ref().map(|key| &key.id)
+    }
+
+    /// Who orders something, for the audit table.
+    pub(super) fn name(&self) -> &str {
+        self.id().map_or("loopback", |id| id.as_str())
+    }
+}
 
 pub(super) async fn layer(
     State(api): State<Api>,
@@ -27,24 +47,46 @@ pub(super) async fn layer(
     next: Next,
 ) -> Result<Response, HttpError> {
     let path = request.uri().path();
-    let caller = if OPEN.contains(&path) { Caller(None) } else { admit(&api, path, request.headers())? };
+    let caller = if OPEN.contains(&path) { Caller::default() } else { guarded(&api, path, &request)? };
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
-fn admit(api: &Api, path: &str, headers: &HeaderMap) -> Result<Caller, HttpError> {
+/// On the paths of operators, wrong keys are counted by where they come from.
+fn guarded(api: &Api, path: &str, request: &Request) -> Result<Caller, HttpError> {
+    let scope = scope_of(path);
+    let peer = request.extensions().get::<Peer>().filter(|_| scope == Scope::Admin).copied();
+    if let Some(wait_ms) = peer.and_then(|peer| api.guesses.shut_out(peer)) {
+        return Err(HttpError::too_many_wrong_keys(wait_ms));
+    }
+    let admitted = admit(api, scope, request.headers());
+    if let (Err(Refused::Unknown), Some(peer)) = (&admitted, peer) {
+        api.guesses.wrong(peer);
+    }
+    admitted.map_err(|refused| match refused {
+        Refused::NoKey | Refused::Unknown => HttpError::unauthorized(),
+        Refused::Scope => HttpError::forbidden(scope.as_str()),
+    })
+}
+
+enum Refused {
+    NoKey,
+    Unknown,
+    Scope,
+}
+
+fn admit(api: &Api, scope: Scope, headers: &HeaderMap) -> Result<Caller, Refused> {
     let keys = api.service.store.key_snapshot();
     if keys.is_empty() && api.open_without_keys == OpenWithoutKeys::Yes {
-        return Ok(Caller(None));
+        return Ok(Caller::default());
     }
-    let secret = secret(headers).ok_or_else(HttpError::unauthorized)?;
+    let secret = secret(headers).ok_or(Refused::NoKey)?;
     let hash: [u8; 32] = Sha256::digest(secret.as_bytes()).into();
-    let key = keys.find(&hash, service::now()).ok_or_else(HttpError::unauthorized)?;
-    let scope = scope_of(path);
+    let key = keys.find(&hash, service::now()).ok_or(Refused::Unknown)?;
     if !key.may(scope) {
-        return Err(HttpError::forbidden(scope.as_str()));
+        return Err(Refused::Scope);
     }
-    Ok(Caller(Some(key.id.clone())))
+    Ok(Caller { key: Some(Arc::clone(key)), meter: None })
 }
 
 /// `Authorization: Bearer KEY` as OpenAI's SDKs send it, or `x-api-key: KEY` as Anthropic's do.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Api;
 use super::body::Incoming;
 use super::error::HttpError;
+use crate::service::ServiceError;
 
 /// The one model served here.
 const MODEL: &str = "pointsman/minilm";
@@ -51,7 +52,12 @@ pub(super) async fn create(State(api): State<Api>, incoming: Incoming) -> Result
     let encoding = encoding(request.get("encoding_format"))?;
     let texts = texts(request.get("input"))?;
     let tokens: usize = texts.iter().map(|t| t.len().div_ceil(4)).sum();
+    let meter = incoming.caller.meter.as_ref();
+    let held = meter.map(|meter| meter.hold(tokens as f64)).transpose().map_err(ServiceError::from)?;
     let vectors = api.service.embed(texts).await?;
+    if let Some(held) = held {
+        held.settle(tokens as f64);
+    }
     let data: Vec<_> = vectors
         .iter()
         .enumerate()

@@ -104,6 +104,13 @@ impl HttpError {
         Self::new(StatusCode::FORBIDDEN, "permission_error", "forbidden", message)
     }
 
+    pub(super) fn too_many_wrong_keys(wait_ms: u64) -> Self {
+        let message = "too many wrong keys came from this address; try again later";
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let error = Self::new(status, "rate_limit_error", "rate_limit_exceeded", message);
+        error.with_retry_after(Some(wait_ms))
+    }
+
     pub(super) fn too_large(limit: usize) -> Self {
         let message = format!("the body is longer than {limit} bytes");
         Self::invalid_request(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
@@ -199,6 +206,16 @@ impl From<ServiceError> for HttpError {
                 let error =
                     Self::invalid_request(StatusCode::NOT_FOUND, "model_not_found", error.to_string());
                 error.with_param(Some("model".into()))
+            }
+            ServiceError::NotAllowed { param, .. } => {
+                let status = StatusCode::FORBIDDEN;
+                let error = Self::new(status, "permission_error", "route_not_allowed", error.to_string());
+                error.with_param(Some(param.into()))
+            }
+            ServiceError::RateLimited(denied) => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let error = Self::new(status, "rate_limit_error", "rate_limit_exceeded", error.to_string());
+                error.with_retry_after(Some(denied.wait_ms))
             }
             ServiceError::BudgetExceeded(ref denied) => {
                 let wait = denied.resets_in_ms;

@@ -58,7 +58,9 @@ fn is_sane(id: &HeaderValue) -> bool {
 pub(super) fn caller(headers: &HeaderMap, key: &auth::Caller) -> Result<Caller, HttpError> {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     Ok(Caller {
-        key: key.0.clone(),
+        key: key.id().cloned(),
+        routes: key.key.as_ref().and_then(|key| key.terms.routes.clone()),
+        meter: key.meter.clone(),
         session: SESSION_HEADERS.iter().find_map(|name| text(name)).map(str::to_owned),
         weights: text("x-pointsman-weights").map(weights).transpose()?,
         max_cost_usd: text("x-pointsman-max-cost-usd").map(max_cost).transpose()?,

@@ -12,7 +12,7 @@ use futures::StreamExt;
 use tokio::sync::Semaphore;
 
 use super::error::HttpError;
-use super::{Api, auth};
+use super::{Api, auth, rates};
 use crate::domain::KeyId;
 use crate::telemetry::Shed;
 
@@ -95,13 +95,13 @@ pub(super) async fn per_key(
     request: Request,
     next: Next,
 ) -> Result<Response, HttpError> {
-    let caller = request.extensions().get::<auth::Caller>().and_then(|caller| caller.0.clone());
+    let caller = request.extensions().get::<auth::Caller>().and_then(|caller| caller.key.clone());
     let Some(key) = caller.filter(|_| is_shed(&request)) else { return Ok(next.run(request).await) };
-    let place = api.places.enter(&key).ok_or_else(|| {
+    let place = api.places.enter(&key.id).ok_or_else(|| {
         api.service.metrics.shed(Shed::Key);
         HttpError::too_many_of_key(api.places.most_per_key)
     })?;
-    Ok(holding(next.run(request).await, place))
+    Ok(holding(rates::metered(&api, &key, request, next).await, place))
 }
 
 /// A stream keeps its place until its last event, or until the client leaves.

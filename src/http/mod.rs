@@ -13,6 +13,7 @@ mod decisions;
 mod embeddings;
 mod error;
 mod feedback;
+mod guesses;
 mod headers;
 mod health;
 mod limits;
@@ -20,6 +21,7 @@ mod messages;
 mod models;
 mod openapi;
 mod patient;
+mod rates;
 mod responses;
 mod route;
 mod serve;
@@ -36,6 +38,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::service::Service;
 
+pub use guesses::Guesses;
 pub use limits::Places;
 pub use openapi::document as openapi_document;
 pub use serve::{ServeOptions, serve};
@@ -51,6 +54,8 @@ pub struct Api {
     pub body_timeout: Duration,
     /// Silence on a stream after which a comment keeps it alive.
     pub keep_alive: Duration,
+    /// Wrong keys on the paths of operators.
+    pub guesses: Arc<Guesses>,
     /// Places for requests.
     pub places: Arc<Places>,
     /// Whether requests without a key are served while no key exists; only on a loopback address.

@@ -1,15 +1,17 @@
 //! `GET /v1/models`: routes and arms in OpenAI's form, with prices and capabilities as aggregators give them.
 
+use axum::Extension;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::response::Json;
 use serde_json::{Value, json};
 
-use super::Api;
 use super::error::HttpError;
+use super::{Api, auth, headers};
 use crate::domain::Arm;
-use crate::service::{Destination, LiveRoute};
+use crate::service::{Destination, LiveRoute, ServiceError};
 
-/// Lists the routes, then the arms.
+/// Lists the routes, then the models: those that the key may ask for.
 #[utoipa::path(
     get, path = "/v1/models", tag = "inference",
     responses(
@@ -17,11 +19,16 @@ use crate::service::{Destination, LiveRoute};
         (status = "default", description = "An error", body = super::openapi::ErrorBody),
     )
 )]
-pub(super) async fn list(State(api): State<Api>) -> Json<Value> {
-    let fleet = &api.service.fleet;
-    let routes = fleet.routes().into_iter().map(|r| of_route(r));
-    let arms = fleet.arms().into_iter().map(|a| of_arm(&api, a));
-    Json(json!({"object": "list", "data": routes.chain(arms).collect::<Vec<_>>()}))
+pub(super) async fn list(
+    State(api): State<Api>,
+    Extension(key): Extension<auth::Caller>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, HttpError> {
+    let (service, caller) = (&api.service, headers::caller(&headers, &key)?);
+    let routes = service.routes_of(&caller).into_iter().map(of_route);
+    let arms = service.fleet.arms().into_iter().filter(|arm| service.may_name(&caller, &arm.id));
+    let data: Vec<_> = routes.chain(arms.map(|arm| of_arm(&api, arm))).collect();
+    Ok(Json(json!({"object": "list", "data": data})))
 }
 
 /// One of them; ids hold slashes.
@@ -33,8 +40,19 @@ pub(super) async fn list(State(api): State<Api>) -> Json<Value> {
         (status = "default", description = "An error", body = super::openapi::ErrorBody),
     )
 )]
-pub(super) async fn get(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, HttpError> {
-    Ok(Json(match api.service.fleet.destination(&id)? {
+pub(super) async fn get(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Extension(key): Extension<auth::Caller>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, HttpError> {
+    let caller = headers::caller(&headers, &key)?;
+    let found = api.service.destination_of(&id, &caller, "model").map_err(|error| match error {
+        // What a key may not ask for is not there for it.
+        ServiceError::NotAllowed { model, .. } => ServiceError::UnknownModel { model, known: "…".into() },
+        other => other,
+    })?;
+    Ok(Json(match found {
         Destination::Route(route, _) => of_route(&route),
         Destination::Arm(arm) => of_arm(&api, &arm),
     }))

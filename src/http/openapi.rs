@@ -5,6 +5,7 @@
 
 mod admin;
 mod formats;
+mod keys;
 
 pub(super) use admin::{
     ExperimentBody, ModelReports, Ordered, PoliciesView, PromotionBody, ReportingView, StatsView,
@@ -13,6 +14,7 @@ pub(super) use formats::{
     CompletionsAnswer, CompletionsRequest, MessagesAnswer, MessagesError, MessagesRequest, ResponsesAnswer,
     ResponsesRequest, TokenCount,
 };
+pub(super) use keys::{AuditView, KeyBody, KeyList, KeyMade, KeyRevoked, KeyStatusView};
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -302,7 +304,8 @@ impl Modify for KeyScheme {
         super::models::get, super::embeddings::create, super::admin::stats::get,
         super::admin::drift::get, super::admin::judge::get, super::admin::models::get,
         super::admin::policies::get, super::admin::policies::promote, super::admin::policies::roll_back,
-        super::admin::policies::start, super::admin::policies::end,
+        super::admin::policies::start, super::admin::policies::end, super::admin::keys::list, super::admin::keys::create,
+        super::admin::keys::change, super::admin::keys::revoke, super::admin::keys::audit,
     ),
     modifiers(&KeyScheme),
     security((), ("key" = [])),

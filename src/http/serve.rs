@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -14,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::guesses::Peer;
 use super::patient::Patient;
 use super::{Api, router};
 use crate::telemetry::Shed;
@@ -50,8 +53,8 @@ pub async fn serve(listener: TcpListener, api: Api, options: ServeOptions, stopp
             accepted = listener.accept() => accepted,
             () = told(stopping.clone()) => break,
         };
-        let socket = match accepted {
-            Ok((socket, _)) => socket,
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -63,7 +66,8 @@ pub async fn serve(listener: TcpListener, api: Api, options: ServeOptions, stopp
             turn_away(socket);
             continue;
         };
-        let open = Open { socket, app: app.clone(), options, _place: place };
+        let peer = Peer(peer.ip());
+        let open = Open { socket, peer, app: app.clone(), options, _place: place };
         connections.spawn(open.serve(stopping.clone(), cut.clone()));
     }
     drop(listener);
@@ -91,6 +95,7 @@ fn turn_away(socket: TcpStream) {
 /// One connection.
 struct Open {
     socket: TcpStream,
+    peer: Peer,
     app: Router,
     options: ServeOptions,
     _place: OwnedSemaphorePermit,
@@ -105,7 +110,12 @@ impl Open {
         http.timer(TokioTimer::new())
             .header_read_timeout(self.options.header_timeout)
             .max_header_size(MAX_HEAD);
-        let mut connection = pin!(http.serve_connection(io, TowerToHyperService::new(self.app)));
+        let (app, peer) = (TowerToHyperService::new(self.app), self.peer);
+        let app = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            app.call(request)
+        });
+        let mut connection = pin!(http.serve_connection(io, app));
         tokio::select! {
             ended = connection.as_mut() => return note(ended),
             () = cut.cancelled() => return,

@@ -176,6 +176,7 @@ fn tell_admin(event: &AdminEvent, sink: &mut Sink<'_>) -> Result<(), LearnError>
         AdminEvent::ArmAdded { arm, prior } => sink(&Observation::Added { arm, prior }),
         AdminEvent::ArmRemoved { arm } => sink(&Observation::Removed { arm }),
         AdminEvent::KeyCreated { .. }
+        | AdminEvent::KeyChanged { .. }
         | AdminEvent::KeyRevoked { .. }
         | AdminEvent::RetireSuggested { .. }
         | AdminEvent::PolicyPromoted { .. }

@@ -2,6 +2,7 @@
 //!
 //! Symmetric matrices are packed by rows of the lower triangle: row `i` is the `i + 1` numbers from `i * (i + 1) / 2` on.
 
+pub mod bucket;
 pub mod cholesky;
 pub mod counter;
 pub mod ewma;

@@ -9,6 +9,7 @@ use super::Service;
 use super::clock::now;
 use super::implicit::Watched;
 use super::judge::Hearing;
+use super::rates::Held;
 use super::sessions::Thread;
 use super::spend::{Ending, Spend, Ticket};
 use crate::domain::{AnswerKind, Arm, Attempt, Completed, CompletionEnd, DecisionId, EventBody, Usage};
@@ -33,6 +34,8 @@ pub(super) struct Account {
     /// The provider's own figure.
     pub(super) reported_cost_usd: Option<f64>,
     pub(super) finish_reason: Option<String>,
+    /// Tokens that were taken of the key's limit.
+    pub(super) held: Option<Held>,
     /// The conversation whose turn this is.
     pub(super) thread: Option<Thread>,
     /// Whether any piece of an answer came.
@@ -62,6 +65,7 @@ impl Account {
             usage: None,
             reported_cost_usd: None,
             finish_reason: None,
+            held: None,
             thread: None,
             has_content: false,
             is_refusal: false,
@@ -147,6 +151,9 @@ impl Account {
         };
         if let (Some(thread), Some(arm)) = (self.thread.take(), &completed.served) {
             thread.note(arm, self.usage.map(|u| u.cached_tokens));
+        }
+        if let Some(held) = self.held.take().filter(|_| completed.served.is_some()) {
+            held.settle_usage(completed.usage.as_ref());
         }
         self.count(&completed);
         let begun = completed.served.is_some() && completed.first_token_ms.is_some();

@@ -169,14 +169,14 @@ impl Service {
         decision_only: DecisionOnly,
     ) -> Result<Chosen, ServiceError> {
         let prompt = request.prompt();
-        let fallbacks = self.caller_fallbacks(request)?;
+        let fallbacks = self.caller_fallbacks(request, caller)?;
         let named = |mut wishes: Wishes| {
             // Nothing that began the same way is part of a conversation that begins here.
             let begins = wishes.session.is_none() && prompt.turns <= 1;
             wishes.session = wishes.session.or_else(|| session_by_start(request, &prompt));
             (wishes, begins)
         };
-        match self.fleet.destination(request.model())? {
+        match self.destination_of(request.model(), caller, "model")? {
             Destination::Arm(arm) => {
                 let (wishes, _) = named(Wishes::gather(request.extension(), caller, None, None)?);
                 let name = RouteName::from(arm.id.as_str());
@@ -269,8 +269,8 @@ impl Service {
     }
 
     /// The arms of OpenRouter's `models`, in the caller's order.
-    fn caller_fallbacks(&self, request: &ChatRequest) -> Result<Vec<ArmId>, ServiceError> {
-        let arm = |name: &String| match self.fleet.destination(name)? {
+    fn caller_fallbacks(&self, request: &ChatRequest, caller: &Caller) -> Result<Vec<ArmId>, ServiceError> {
+        let arm = |name: &String| match self.destination_of(name, caller, "models")? {
             Destination::Arm(arm) => Ok(arm.id.clone()),
             Destination::Route(..) => {
                 Err(ServiceError::invalid("models", format!("{name:?} is a route; fallbacks must be models")))

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use super::account::Account;
 use super::choose::{Chosen, DecisionOnly};
 use super::judge::content;
+use super::rates::expected_tokens;
 use super::{AnswerStream, Caller, RouteAnswer, Service, ServiceError};
 use crate::dispatch::{self, Cause, DispatchFailed, Dispatched, Plan, Target};
 use crate::domain::{
@@ -111,6 +112,9 @@ impl Service {
             return Ok(Begun { head, is_stream: false, answer: Box::pin(async { Ok(ready) }) });
         }
         let request = Arc::new(request);
+        let meter = caller.meter.as_ref().filter(|meter| meter.counts_tokens());
+        let held = meter.map(|meter| meter.hold(expected_tokens(&request.prompt()))).transpose();
+        let held = held.map_err(ServiceError::from)?;
         let mut chosen = self.choose(&request, caller, DecisionOnly::No).await?;
         let caps = self.caps(&request, &mut chosen);
         let head = Head::of(&chosen.decision);
@@ -118,6 +122,7 @@ impl Service {
         self.book(&chosen.decision, &chosen.ticket);
         let mut account = Account::open(self, head.decision, chosen.ticket);
         account.thread = chosen.thread;
+        account.held = held;
         account.watched = self.implicit.as_ref().map(|i| Box::new(i.watch(&request, &chosen.decision)));
         account.hearing =
             self.judge.as_ref().and_then(|j| j.sample(&chosen.decision, &request.prompt().ask)).map(Box::new);

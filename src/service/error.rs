@@ -1,6 +1,6 @@
 //! What can go wrong in a use case. No status codes here: `http` maps these.
 
-use super::BudgetDenied;
+use super::{BudgetDenied, RateDenied};
 use crate::dispatch::Refused;
 use crate::domain::{Attempt, DecisionId, EmptyArmSet};
 use crate::provider::ProviderError;
@@ -29,6 +29,18 @@ pub enum ServiceError {
         /// Some of what there is.
         known: String,
     },
+    /// The caller's key is for other routes.
+    #[error("this key may not ask for {model:?}; GET /v1/models lists what it may")]
+    NotAllowed {
+        /// The field that names it.
+        param: &'static str,
+        /// What was asked for.
+        model: String,
+    },
+    /// The caller's key has used up what a minute allows.
+    #[error("this key is limited to {limit} {kind} per minute; try again in {wait} s",
+        limit = .0.limit, kind = .0.kind.as_str(), wait = .0.wait_ms.div_ceil(1000))]
+    RateLimited(RateDenied),
     /// A budget cannot pay for any model that could serve.
     #[error("{scope} has ${left:.6} left of its ${limit} for the {period} and cannot pay for this request; it is full again in {wait} s",
         scope = .0.scope, left = .0.denied.left_usd, limit = .0.denied.limit_usd, period = .0.denied.period.as_str(),

@@ -4,6 +4,7 @@
 //! formats. Nothing on the path of a request waits for the learner or the disk: a decision goes into the store's queue, the
 //! policy is an `Arc` taken once.
 
+mod access;
 mod account;
 mod canary;
 mod choose;
@@ -16,10 +17,12 @@ mod fleet;
 mod implicit;
 mod inspect;
 mod judge;
+mod keys;
 mod models;
 mod order;
 mod pay;
 mod policies;
+mod rates;
 mod reading;
 mod retire;
 mod sessions;
@@ -45,8 +48,10 @@ pub use fleet::{Chooser, Destination, Fleet, FleetError, LiveRoute, SimpleChoose
 pub use implicit::Implicit;
 pub use inspect::{DecisionView, Readiness, Reporting, reference, view};
 pub use judge::{Judge, JudgeSettings, JudgeView, start as start_judge};
+pub use keys::{KeyChange, KeyError, KeyOrder, KeyOrderError, KeyView, make_key};
 pub use models::{Configured, ModelHealth, ModelReport, Nursery, Outclassed};
 pub use policies::{PoliciesView, PolicyChangeError, before};
+pub use rates::{Held, Meter, RateDenied, RateKind, RateStanding, Rates};
 pub use reading::{Reader, Reading};
 pub use retire::Watch;
 pub use sessions::Sessions;
@@ -75,6 +80,8 @@ pub struct Service {
     pub metrics: Arc<Metrics>,
     /// Budgets, reservations, and the account of what was spent.
     pub spend: Arc<Spend>,
+    /// Requests and tokens per minute of client keys.
+    pub rates: Rates,
     /// How much of a prompt the log keeps.
     pub keep_prompts: KeepPrompts,
     /// How long after a decision reports on it are taken; `None`: for ever.

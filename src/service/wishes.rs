@@ -2,9 +2,10 @@
 //! the route.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::ServiceError;
-use crate::domain::{Constraints, KeyId, Preference, Weights};
+use super::{Meter, ServiceError};
+use crate::domain::{Constraints, KeyId, Preference, RouteName, Weights};
 use crate::routing::{ArmPatterns, Route};
 use crate::wire::chat::Extension;
 
@@ -17,6 +18,10 @@ const LONGEST_TEXT: usize = 256;
 pub struct Caller {
     /// Whose key; `None` without keys.
     pub key: Option<KeyId>,
+    /// Routes that the key may ask for; `None`: all.
+    pub routes: Option<Arc<[RouteName]>>,
+    /// Counts the tokens that the key uses; `None`: nobody does.
+    pub meter: Option<Arc<Meter>>,
     /// From `x-session-id` and its like.
     pub session: Option<String>,
     /// From `x-pointsman-weights`.

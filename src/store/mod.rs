@@ -16,12 +16,14 @@
 //! SQLite must be 3.51.3 or newer: older ones can lose committed writes of a WAL database
 //! (<https://sqlite.org/wal.html#the_wal_reset_bug>).
 
+mod audit;
 mod checkpoints;
 mod error;
 mod experiments;
 mod feedback;
 mod handle;
 mod history;
+mod key_rows;
 mod keys;
 mod log;
 mod open;
@@ -33,12 +35,13 @@ mod writer;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use audit::AuditRow;
 pub use checkpoints::SavedCheckpoint;
 pub use error::{FeedbackRejected, StoreError};
 pub use experiments::{NotStarted, stage};
 pub use feedback::{NewComparison, NewEpisode, NewFeedback, Receipt, ReceiptKind, Report};
 pub use handle::{Store, StoreOptions};
-pub use keys::{KeyRow, KeyTable, NewKey, Scope};
+pub use keys::{KeyRow, KeyTable, KeyTerms, NewKey, Scope};
 pub use open::sqlite_version_number;
 pub use policies::{KeptPolicy, NewPolicy, Promotion};
 pub use readers::Record;

@@ -11,7 +11,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::watch;
 
 use super::StoreError;
-use super::keys::{KeyTable, load_keys};
+use super::key_rows::load_keys;
+use super::keys::KeyTable;
 use super::log::Log;
 use super::rows::from_sql_int;
 use crate::domain::{Seq, UnixMs};

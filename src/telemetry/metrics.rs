@@ -17,7 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 pub use self::upstreams::Shed;
 use self::upstreams::Upstreams;
 pub use self::words::{EmbedReason, FeedbackResult};
-use crate::domain::{ArmId, Attempt, ProviderId, Reason, RouteName, Seq, Strategy, Usage};
+use crate::domain::{ArmId, Attempt, KeyId, ProviderId, Reason, RouteName, Seq, Strategy, Usage};
 
 /// The content type of [`Metrics::render`].
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -260,6 +260,11 @@ impl Metrics {
     /// What a provider says: calls in flight, and all second attempts refused so far.
     pub fn provider(&self, provider: &ProviderId, in_flight: usize, retries_refused_total: u64) {
         self.upstreams.provider(provider.as_str(), in_flight, retries_refused_total);
+    }
+
+    /// The holder of a key says that it sends a request again. Keys come from operators: there are few.
+    pub fn client_retry(&self, key: &KeyId) {
+        self.upstreams.client_retry(key.as_str());
     }
 
     /// A request or a connection was turned away.

@@ -1,24 +1,23 @@
 //! Client keys: who is let in, to what, and how soon a change counts.
 
-use pointsman::domain::{BudgetLimits, KeyId, UnixMs};
-use pointsman::store::{NewKey, Scope};
+use pointsman::domain::{KeyId, UnixMs};
+use pointsman::store::{KeyTerms, NewKey, Scope};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::support::{TestApp, chat, fault, header, read};
 
 pub async fn key(app: &TestApp, secret: &str, scopes: &[Scope], expires: Option<UnixMs>) -> KeyId {
+    let terms = KeyTerms { scopes: scopes.to_vec(), expires, ..KeyTerms::default() };
+    key_on(app, secret, terms).await
+}
+
+/// A key of these terms whose text is `secret`.
+pub async fn key_on(app: &TestApp, secret: &str, terms: KeyTerms) -> KeyId {
     let id = KeyId::from(format!("key_{secret}").as_str());
     let hash = Sha256::digest(secret.as_bytes()).into();
-    let new = NewKey {
-        id: id.clone(),
-        hash,
-        name: secret.into(),
-        scopes: scopes.to_vec(),
-        expires,
-        budget: BudgetLimits::default(),
-    };
-    app.running.service.store.create_key(new).await.unwrap();
+    let new = NewKey { id: id.clone(), hash, terms: KeyTerms { name: secret.into(), ..terms } };
+    app.running.service.store.create_key(new, "test").await.unwrap();
     id
 }
 
@@ -64,7 +63,7 @@ async fn scopes_expiry_and_revocation_hold() {
     };
     assert_eq!(fault(ask("beta").await.unwrap()).await.0, 403);
     assert_eq!(ask("old").await.unwrap().status(), 401);
-    assert!(app.running.service.store.revoke_key(feedback_only).await.unwrap());
+    assert!(app.running.service.store.revoke_key(feedback_only, "test").await.unwrap());
     assert_eq!(ask("beta").await.unwrap().status(), 401);
 }
 

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use pointsman::app;
 use pointsman::config;
-use pointsman::domain::{BudgetLimits, KeyId};
-use pointsman::store::{NewKey, Scope};
+use pointsman::domain::BudgetLimits;
+use pointsman::store::{KeyTerms, Scope};
 use reqwest::Response;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
+use crate::auth::key_on;
 use crate::support::{TestApp, chat, config_text, fault, header, read, upstream};
 
 /// Each call of `fake/good` costs 150 tokens at 1 USD per million.
@@ -197,17 +197,9 @@ async fn a_named_budget_and_a_keys_budget_hold_besides_the_routes() {
     assert_eq!(app.complete("auto", "without a name").await.status(), 200);
 
     let limits = BudgetLimits { usd_per_hour: Some(1e-9), ..BudgetLimits::default() };
-    let new = |secret: &str, scopes: &[Scope], budget| NewKey {
-        id: KeyId::from(format!("key_{secret}").as_str()),
-        hash: Sha256::digest(secret.as_bytes()).into(),
-        name: secret.into(),
-        scopes: scopes.to_vec(),
-        expires: None,
-        budget,
-    };
-    let store = &app.running.service.store;
-    store.create_key(new("poor", &[Scope::Infer], limits)).await.unwrap();
-    store.create_key(new("boss", &[Scope::Admin], BudgetLimits::default())).await.unwrap();
+    let new = |scope, budget| KeyTerms { scopes: vec![scope], budget, ..KeyTerms::default() };
+    let poor_key = key_on(&app, "poor", new(Scope::Infer, limits)).await;
+    key_on(&app, "boss", new(Scope::Admin, BudgetLimits::default())).await;
     let poor =
         app.post("/v1/chat/completions", &chat("fake/good", "x")).bearer_auth("poor").send().await.unwrap();
     assert_eq!(fault(poor).await.1, "budget_exceeded", "a model by name counts towards the key too");
@@ -217,6 +209,13 @@ async fn a_named_budget_and_a_keys_budget_hold_besides_the_routes() {
     assert_eq!(app.get("/admin/stats").await.status(), 401);
     let told = read(admin("boss").await.unwrap()).await.1;
     assert_eq!(told["budgets"][0]["scope"], "key key_poor", "{told}");
+
+    let richer = BudgetLimits { usd_per_hour: Some(1.0), ..BudgetLimits::default() };
+    let store = &app.running.service.store;
+    store.change_key(poor_key, move |terms| terms.budget = richer, "test").await.unwrap().unwrap();
+    let rich =
+        app.post("/v1/chat/completions", &chat("fake/good", "x")).bearer_auth("poor").send().await.unwrap();
+    assert_eq!(rich.status(), 200, "a budget that was raised holds at once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

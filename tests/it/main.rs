@@ -20,6 +20,7 @@ mod feedback;
 mod formats;
 mod golden;
 mod joining;
+mod keys;
 mod matrix;
 mod messages;
 mod refusals;

@@ -3,14 +3,18 @@
 
 pub(super) mod drift;
 pub(super) mod judge;
+pub(super) mod keys;
 pub(super) mod models;
 pub(super) mod policies;
 pub(super) mod stats;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
+use serde::Deserialize;
 
 use super::Api;
+use super::body::Incoming;
+use super::error::HttpError;
 
 /// All paths under `/admin`.
 pub(super) fn router() -> Router<Api> {
@@ -19,9 +23,18 @@ pub(super) fn router() -> Router<Api> {
         .route("/admin/drift", get(drift::get))
         .route("/admin/judge", get(judge::get))
         .route("/admin/models", get(models::get))
+        .route("/admin/keys", get(keys::list).post(keys::create))
+        .route("/admin/keys/{id}", patch(keys::change).delete(keys::revoke))
+        .route("/admin/audit", get(keys::audit))
         .route("/admin/policies", get(policies::get))
         .route("/admin/policies/promote", post(policies::promote))
         .route("/admin/policies/rollback", post(policies::roll_back))
         .route("/admin/experiments", get(policies::get).post(policies::start))
         .route("/admin/experiments/{name}/{order}", post(policies::end))
+}
+
+/// An order's body.
+fn read<T: for<'de> Deserialize<'de>>(incoming: &Incoming) -> Result<T, HttpError> {
+    serde_json::from_slice(&incoming.bytes)
+        .map_err(|error| HttpError::bad_request(format!("the body cannot be read: {error}")))
 }

@@ -65,8 +65,9 @@ pub(in crate::http) async fn promote(
     State(api): State<Api>,
     incoming: Incoming,
 ) -> Result<Response, HttpError> {
-    let Promotion { policy } = read(&incoming)?;
-    ordered(&api, move |service| service.promote(&policy)).await
+    let Promotion { policy } = super::read(&incoming)?;
+    let order = Order { who: who(&incoming), what: "policy_promoted", subject: policy.to_string() };
+    ordered(&api, order, move |service| service.promote(&policy)).await
 }
 
 /// Takes a running challenger back; without one, the bundle before the one in place takes over again.
@@ -77,8 +78,12 @@ pub(in crate::http) async fn promote(
         (status = "default", description = "An error", body = crate::http::openapi::ErrorBody),
     )
 )]
-pub(in crate::http) async fn roll_back(State(api): State<Api>, _: Incoming) -> Result<Response, HttpError> {
-    ordered(&api, Service::roll_back).await
+pub(in crate::http) async fn roll_back(
+    State(api): State<Api>,
+    incoming: Incoming,
+) -> Result<Response, HttpError> {
+    let order = Order { who: who(&incoming), what: "policy_rolled_back", subject: String::new() };
+    ordered(&api, order, Service::roll_back).await
 }
 
 /// A kept bundle gets a share of the traffic, more while every guard holds, and is taken back when one fails.
@@ -94,8 +99,10 @@ pub(in crate::http) async fn start(
     State(api): State<Api>,
     incoming: Incoming,
 ) -> Result<Response, HttpError> {
-    let experiment = experiment(read(&incoming)?)?;
-    ordered(&api, move |service| service.start_experiment(experiment)).await
+    let experiment = experiment(super::read(&incoming)?)?;
+    let subject = experiment.name.to_string();
+    let order = Order { who: who(&incoming), what: "experiment_started", subject };
+    ordered(&api, order, move |service| service.start_experiment(experiment)).await
 }
 
 /// Ends the experiment of that name: `promote`, `rollback` or `stop`.
@@ -113,24 +120,20 @@ pub(in crate::http) async fn start(
 pub(in crate::http) async fn end(
     State(api): State<Api>,
     Path((name, order)): Path<(String, String)>,
-    _: Incoming,
+    incoming: Incoming,
 ) -> Result<Response, HttpError> {
-    let end = match order.as_str() {
-        "promote" => ExperimentEnd::Promoted,
-        "rollback" => ExperimentEnd::RolledBack,
-        "stop" => ExperimentEnd::Stopped,
+    let (end, what) = match order.as_str() {
+        "promote" => (ExperimentEnd::Promoted, "experiment_promoted"),
+        "rollback" => (ExperimentEnd::RolledBack, "experiment_rolled_back"),
+        "stop" => (ExperimentEnd::Stopped, "experiment_stopped"),
         _ => {
             let message = "an experiment takes the orders promote, rollback and stop";
             return Err(HttpError::invalid_request(StatusCode::NOT_FOUND, "not_found", message));
         }
     };
     let name = ExperimentName::new(name);
-    ordered(&api, move |service| service.end_experiment(Some(&name), end)).await
-}
-
-fn read<T: for<'de> Deserialize<'de>>(incoming: &Incoming) -> Result<T, HttpError> {
-    serde_json::from_slice(&incoming.bytes)
-        .map_err(|error| HttpError::bad_request(format!("the body cannot be read: {error}")))
+    let order = Order { who: who(&incoming), what, subject: name.to_string() };
+    ordered(&api, order, move |service| service.end_experiment(Some(&name), end)).await
 }
 
 fn experiment(terms: Terms) -> Result<Experiment, HttpError> {
@@ -153,11 +156,27 @@ fn experiment(terms: Terms) -> Result<Experiment, HttpError> {
     Ok(Experiment { name: terms.name, route: terms.route, policy: terms.policy, share, guards })
 }
 
+/// What the audit table keeps of an order.
+struct Order {
+    who: String,
+    what: &'static str,
+    subject: String,
+}
+
+fn who(incoming: &Incoming) -> String {
+    incoming.caller.key.as_ref().map_or_else(|| "loopback".to_owned(), ToString::to_string)
+}
+
 async fn ordered(
     api: &Api,
+    order: Order,
     act: impl FnOnce(&Service) -> Result<Seq, PolicyChangeError> + Send + 'static,
 ) -> Result<Response, HttpError> {
     let event = blocking(api, act).await?;
+    let noted = api.service.store.note_order(order.who, order.what, &order.subject).await;
+    if let Err(error) = noted {
+        tracing::error!(%error, what = order.what, "an order was carried out and is not in the audit table");
+    }
     Ok(Json(json!({"event": event})).into_response())
 }
 

@@ -118,6 +118,18 @@ impl Purse {
         }
     }
 
+    /// The same purse under other limits: what was spent of a period, and what is set aside, stays so. A period that had no limit
+    /// counts from now.
+    pub fn adapt(&mut self, limits: &BudgetLimits, at: UnixMs) {
+        let mut adapted = Self::new(limits, at);
+        for limit in &mut adapted.limits {
+            if let Some(before) = self.limits.iter().find(|l| l.period == limit.period) {
+                (limit.spent, limit.ends) = (before.spent, before.ends);
+            }
+        }
+        (self.per_request, self.limits) = (adapted.per_request, adapted.limits);
+    }
+
     /// Begins new periods where the old ones have ended; whether one did.
     pub fn turn(&mut self, at: UnixMs) -> bool {
         let mut turned = false;

@@ -138,7 +138,9 @@ impl Spend {
             return None;
         }
         let made = || Arc::new(LiveScope::new(BudgetScope::Key(id.clone()), limits, at));
-        Some(Arc::clone(keys.entry(id.clone()).or_insert_with(made)))
+        let scope = keys.entry(id.clone()).or_insert_with(made);
+        scope.adapt(limits, at);
+        Some(Arc::clone(scope))
     }
 
     fn unknown(&self, name: &str) -> ServiceError {

@@ -29,12 +29,12 @@ pub struct BudgetDenied {
 #[derive(Debug)]
 pub(in crate::service) struct LiveScope {
     scope: BudgetScope,
-    limits: BudgetLimits,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
+    limits: BudgetLimits,
     pacer: Pacer,
     purse: Purse,
     history: History,
@@ -43,11 +43,21 @@ struct State {
 impl LiveScope {
     pub(super) fn new(scope: BudgetScope, limits: BudgetLimits, at: UnixMs) -> Self {
         let state = State {
+            limits,
             pacer: Pacer::new(PaceSettings::DEFAULT),
             purse: Purse::new(&limits, at),
             history: History::default(),
         };
-        Self { scope, limits, state: Mutex::new(state) }
+        Self { scope, state: Mutex::new(state) }
+    }
+
+    /// Takes over limits that were changed. What was spent of a period stays spent; a period that was not limited before begins full.
+    pub(super) fn adapt(&self, limits: BudgetLimits, at: UnixMs) {
+        let mut state = self.at(at);
+        if state.limits != limits {
+            state.limits = limits;
+            state.purse.adapt(&limits, at);
+        }
     }
 
     pub(super) fn scope(&self) -> &BudgetScope {
@@ -113,7 +123,7 @@ impl LiveScope {
         });
         BudgetView {
             scope: self.scope.to_string(),
-            usd_per_request: self.limits.usd_per_request,
+            usd_per_request: state.limits.usd_per_request,
             limits: limits.collect(),
             reserved_usd: state.purse.reserved_usd(),
             target_usd_per_request: state.purse.per_request_usd(at).unwrap_or(0.0),

@@ -21,6 +21,11 @@ struct ShedLabel {
     why: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeyLabel {
+    key: String,
+}
+
 /// Whose bound turned a request away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shed {
@@ -28,6 +33,8 @@ pub enum Shed {
     Service,
     /// The client key's.
     Key,
+    /// What a minute allows the client key.
+    Rate,
     /// The listener's, on connections.
     Connection,
 }
@@ -37,6 +44,7 @@ impl Shed {
         match self {
             Self::Service => "service",
             Self::Key => "key",
+            Self::Rate => "rate",
             Self::Connection => "connection",
         }
     }
@@ -50,6 +58,7 @@ pub(super) struct Upstreams {
     retries: Family<ArmLabel, Counter>,
     retries_refused: Family<ProviderLabel, Counter>,
     shed: Family<ShedLabel, Counter>,
+    client_retries: Family<KeyLabel, Counter>,
 }
 
 impl Upstreams {
@@ -61,6 +70,8 @@ impl Upstreams {
         let help = "Second attempts that were not made: the provider's budget for them was used up";
         r.register("retries_refused", help, self.retries_refused.clone());
         r.register("shed", "Requests and connections turned away, by whose bound", self.shed.clone());
+        let help = "Requests that a client says it sends again, by its key";
+        r.register("client_retries", help, self.client_retries.clone());
     }
 
     pub(super) fn breaker(&self, arm: String, state: i64) {
@@ -76,6 +87,10 @@ impl Upstreams {
 
     pub(super) fn retry(&self, arm: String) {
         self.retries.get_or_create(&ArmLabel { arm }).inc();
+    }
+
+    pub(super) fn client_retry(&self, key: &str) {
+        self.client_retries.get_or_create(&KeyLabel { key: key.to_owned() }).inc();
     }
 
     pub(super) fn shed(&self, shed: Shed) {

@@ -31,7 +31,7 @@ pub struct TestApp {
     pub client: Client,
     pub upstream: FakeUpstream,
     pub running: Running,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// A configuration over `upstream`; `routes` is TOML.
@@ -99,7 +99,7 @@ impl TestApp {
         let running = app::start(settings).await.unwrap();
         let base = format!("http://{}", running.addr);
         let client = Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
-        Self { base, client, upstream, running, _folder: folder }
+        Self { base, client, upstream, running, folder }
     }
 
     pub fn post(&self, path: &str, body: &Value) -> RequestBuilder {
@@ -108,6 +108,11 @@ impl TestApp {
 
     pub fn post_text(&self, path: &str, body: String) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.base)).header("content-type", "application/json").body(body)
+    }
+
+    /// The file of the log.
+    pub fn store_path(&self) -> std::path::PathBuf {
+        self.folder.path().join("log.db")
     }
 
     pub async fn get(&self, path: &str) -> Response {
