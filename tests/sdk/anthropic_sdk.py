@@ -9,7 +9,7 @@ import json
 
 import anthropic
 
-from harness import TOOL, WORDS, run
+from harness import TOOL, WORDS, refused, run
 
 WEATHER = {"name": "weather", "description": "Looks the weather up.", "input_schema": TOOL["function"]["parameters"]}
 
@@ -82,14 +82,23 @@ def error_classes(client, base):
         (anthropic.NotFoundError, lambda: ask(client, "nobody")),
         (anthropic.APIStatusError, lambda: ask(client, extra_body={"pointsman": {"max_cost_usd": -1}})),
     ]:
-        try:
-            call()
-        except wanted as error:
-            assert error.body["type"] == "error" and error.body["error"]["message"], error.body
-        else:
-            raise AssertionError(f"no {wanted}")
+        error = refused(wanted, call)
+        assert error.body["type"] == "error" and error.body["error"]["message"], error.body
 
 
-CHECKS = [plain, streaming, tools, streamed_tools, headers_and_feedback, its_own_format_passes_through, counting, error_classes]
+def thinking(client, base):
+    more = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+    blocks = ask(client, "claude/haiku", **more).content
+    assert (blocks[0].thinking, blocks[0].signature) == ("Let me see.", "sig_9"), blocks
+    messages = [{"role": "user", "content": "Oslo?"}]
+    with client.messages.stream(model="claude/haiku", max_tokens=2000, messages=messages, tools=[WEATHER], **more) as stream:
+        final = stream.get_final_message()
+    assert [block.type for block in final.content] == ["thinking", "tool_use"] and final.content[0].signature == "sig_9", final
+    assert final.stop_reason == "tool_use" and final.usage.output_tokens == 7
+
+
+CHECKS = [
+    plain, streaming, tools, streamed_tools, headers_and_feedback, its_own_format_passes_through, thinking, counting, error_classes,
+]
 
 run(lambda base, key: anthropic.Anthropic(base_url=base, api_key=key, max_retries=0), CHECKS)

@@ -11,7 +11,7 @@ import json
 import openai
 from pydantic import BaseModel
 
-from harness import TOOL, WORDS, run
+from harness import TOOL, WORDS, refused, run, sent
 
 
 def ask(client, model="auto", **more):
@@ -65,27 +65,71 @@ def explicit_model(client, base):
     assert (raw.headers["x-pointsman-model"], raw.headers["x-pointsman-reason"]) == ("fake/small", "explicit")
 
 
-def wrong_key(client, base):
-    try:
-        ask(openai.OpenAI(base_url=base + "/v1", api_key="wrong", max_retries=0))
-    except openai.AuthenticationError as error:
-        assert error.status_code == 401 and error.code == "unauthorized", error
-    else:
-        raise AssertionError("a wrong key was let in")
+def raw_headers_of_streams(client, base):
+    messages = [{"role": "user", "content": "Hello"}]
+    with client.chat.completions.with_streaming_response.create(
+        model="auto", messages=messages, stream=True, extra_headers={"x-request-id": "mine-1"}
+    ) as raw:
+        assert raw.headers["x-request-id"] == "mine-1" and raw.headers["x-pointsman-decision-id"]
+        assert raw.headers["content-type"].startswith("text/event-stream") and list(raw.iter_lines())[-2:] == ["data: [DONE]", ""]
 
 
-def error_classes(client, base):
-    for wanted, call in [
-        (openai.NotFoundError, lambda: ask(client, model="nobody")),
-        (openai.UnprocessableEntityError, lambda: ask(client, max_tokens=-1)),
-        (openai.UnprocessableEntityError, lambda: ask(client, extra_body={"pointsman": {"max_cost_usd": -1}})),
+def extra_fields_reach_the_model(client, base):
+    ask(client, "fake/small", seed=7, extra_body={"top_k": 5, "pointsman": {"tags": {"a": "b"}}}, logit_bias={"11": -100})
+    body = sent()
+    assert (body["seed"], body["top_k"], body["logit_bias"], body["model"]) == (7, 5, {"11": -100}, "small"), body
+    assert "pointsman" not in body
+
+
+def errors(client, base):
+    stranger = openai.OpenAI(base_url=base + "/v1", api_key="wrong", max_retries=0)
+    for wanted, code, call in [
+        (openai.AuthenticationError, "unauthorized", lambda: ask(stranger)),
+        (openai.NotFoundError, "model_not_found", lambda: ask(client, "nobody")),
+        (openai.UnprocessableEntityError, "invalid_field", lambda: ask(client, max_tokens=-1)),
+        (openai.UnprocessableEntityError, "invalid_field", lambda: ask(client, extra_body={"pointsman": {"max_cost_usd": -1}})),
+        (openai.BadRequestError, "bad_request", lambda: client.post("/chat/completions", body=[], cast_to=object)),
+        (openai.RateLimitError, "rate_limited", lambda: ask(client, "fake/limited")),
+        (openai.InternalServerError, "upstream_error", lambda: ask(client, "fake/broken")),
     ]:
-        try:
-            call()
-        except wanted as error:
-            assert error.code, error
-        else:
-            raise AssertionError(f"no {wanted}")
+        error = refused(wanted, call)
+        assert error.code == code and error.request_id and error.body["message"], (error, error.code)
+        if wanted is openai.RateLimitError:
+            assert error.response.headers["retry-after"] == "7", error.response.headers
+        if wanted is openai.InternalServerError:
+            assert error.response.headers["x-should-retry"] == "false", error.response.headers
+
+
+def a_cut_stream_raises(client, base):
+    texts = []
+
+    def read():
+        for chunk in ask(client, "fake/cut", stream=True):
+            texts.append(chunk.choices[0].delta.content)
+            assert chunk.choices[0].finish_reason is None
+
+    refused(openai.APIError, read)
+    assert "".join(texts) == "".join(WORDS[:2]), texts
+
+
+def a_model_of_another_format(client, base):
+    """Thinking with its signature, tools and usage of Anthropic's format, and the signature back again."""
+    more = {"tools": [TOOL], "max_tokens": 4000}
+    answer = ask(client, "claude/thinker", **more)
+    message = answer.choices[0].message
+    assert message.tool_calls[0].id == "toolu_7" and answer.choices[0].finish_reason == "tool_calls", answer
+    assert answer.usage.prompt_tokens_details.cached_tokens == 4
+    assert message.thinking_blocks[0]["signature"] == "sig_9" and message.reasoning_content == "Let me see.", message
+    follow = [
+        {"role": "user", "content": "Oslo?"},
+        message.model_dump(exclude_none=True),
+        {"role": "tool", "tool_call_id": "toolu_7", "content": "sunny"},
+    ]
+    done = client.chat.completions.create(model="claude/thinker", messages=follow, **more)
+    assert done.choices[0].finish_reason == "stop"
+    turns = sent()["messages"]
+    assert turns[1]["content"][0] == {"type": "thinking", "thinking": "Let me see.", "signature": "sig_9"}, turns
+    assert turns[2]["content"][0]["tool_use_id"] == "toolu_7"
 
 
 def feedback(client, base):
@@ -98,8 +142,12 @@ def feedback(client, base):
 
 def models_and_embeddings(client, base):
     assert {"auto", "fake/large", "fake/small"} <= {m.id for m in client.models.list()}
-    vectors = client.embeddings.create(model="pointsman/minilm", input=["one text", "another"]).data
-    assert len(vectors) == 2 and len(vectors[0].embedding) == 384
+    answer = client.embeddings.create(model="pointsman/minilm", input=["one text", "another"])
+    assert [len(v.embedding) for v in answer.data] == [384, 384] and answer.data[0].embedding != answer.data[1].embedding
+    assert answer.usage.prompt_tokens > 2
+    # The SDK asks for base64 by itself; as numbers they are the same.
+    numbers = client.embeddings.create(model="pointsman/minilm", input="one text", encoding_format="float").data[0].embedding
+    assert max(abs(a - b) for a, b in zip(numbers, answer.data[0].embedding)) < 1e-6
 
 
 class Weather(BaseModel):
@@ -150,12 +198,8 @@ def responses_structured(client, base):
 
 def responses_keep_nothing(client, base):
     for more in ({"store": True}, {"previous_response_id": "resp_1"}):
-        try:
-            client.responses.create(model="auto", input="Oslo?", **more)
-        except openai.UnprocessableEntityError as error:
-            assert error.param in more, error
-        else:
-            raise AssertionError(f"{more} was taken")
+        error = refused(openai.UnprocessableEntityError, lambda: client.responses.create(model="auto", input="Oslo?", **more))
+        assert error.param in more, error
 
 
 def legacy_completions(client, base):
@@ -165,9 +209,10 @@ def legacy_completions(client, base):
 
 
 CHECKS = [
-    plain, streaming, streaming_with_usage, tools, streamed_tools, structured, auto_and_headers, explicit_model, wrong_key,
-    error_classes, feedback, models_and_embeddings, responses, responses_streamed, responses_tools, responses_structured,
-    responses_keep_nothing, legacy_completions,
+    plain, streaming, streaming_with_usage, tools, streamed_tools, structured, auto_and_headers, raw_headers_of_streams,
+    extra_fields_reach_the_model, explicit_model, errors, a_cut_stream_raises, a_model_of_another_format, feedback,
+    models_and_embeddings, responses, responses_streamed, responses_tools, responses_structured, responses_keep_nothing,
+    legacy_completions,
 ]
 
 run(lambda base, key: openai.OpenAI(base_url=base + "/v1", api_key=key, max_retries=0), CHECKS)
