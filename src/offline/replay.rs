@@ -3,6 +3,8 @@
 //! The policy is the fold of the log up to where the replay begins, so no decision is judged by what it taught. It stands still
 //! over the replay, and budgets and session pins are not replayed.
 
+mod recorded;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use crate::learning::fold;
 use crate::policy::{Policy, Settings, SimplePolicy};
 use crate::routing::{Route, RouteStrategy};
 use crate::store::Store;
+
+pub use recorded::{Beside, PlayError, Played, play};
 
 /// What is replayed under which configuration.
 #[derive(Debug, Clone)]
@@ -81,14 +85,7 @@ pub fn replay(
 fn plan(edited: &Edited<'_>, name: &RouteName, learned: &Arc<dyn Policy>) -> Option<Plan> {
     let route = edited.routes.iter().find(|route| route.name == *name)?;
     let find = |id: &ArmId| edited.arms.iter().find(|arm| arm.id == *id).cloned();
-    let policy: Arc<dyn Policy> = match &route.strategy {
-        RouteStrategy::Learned => Arc::clone(learned),
-        RouteStrategy::Fixed => Arc::new(SimplePolicy::fixed(route.default.clone())),
-        RouteStrategy::Weighted(shares) => Arc::new(SimplePolicy::weighted(shares.clone())),
-        RouteStrategy::RoundRobin => Arc::new(SimplePolicy::round_robin()),
-        RouteStrategy::Cheapest => Arc::new(SimplePolicy::cheapest(Some(Arc::clone(learned)))),
-        RouteStrategy::Fastest => Arc::new(SimplePolicy::fastest(Some(Arc::clone(learned)))),
-    };
+    let policy = simple(route, learned).unwrap_or_else(|| Arc::clone(learned));
     Some(Plan {
         arms: route.arms.iter().filter_map(find).collect(),
         default: find(&route.default)?,
@@ -96,6 +93,18 @@ fn plan(edited: &Edited<'_>, name: &RouteName, learned: &Arc<dyn Policy>) -> Opt
         exploration: route.exploration,
         wishes: Some((route.preference, route.constraints)),
     })
+}
+
+/// The route's policy, when it is not what `learned` is.
+fn simple(route: &Route, learned: &Arc<dyn Policy>) -> Option<Arc<dyn Policy>> {
+    Some(Arc::new(match &route.strategy {
+        RouteStrategy::Learned => return None,
+        RouteStrategy::Fixed => SimplePolicy::fixed(route.default.clone()),
+        RouteStrategy::Weighted(shares) => SimplePolicy::weighted(shares.clone()),
+        RouteStrategy::RoundRobin => SimplePolicy::round_robin(),
+        RouteStrategy::Cheapest => SimplePolicy::cheapest(Some(Arc::clone(learned))),
+        RouteStrategy::Fastest => SimplePolicy::fastest(Some(Arc::clone(learned))),
+    }))
 }
 
 /// What must not get worse by more than a limit.

@@ -11,7 +11,7 @@ pub mod budget;
 pub mod drift;
 pub mod explore;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 pub mod heads;
 pub mod learned;
 mod nursery;

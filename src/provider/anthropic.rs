@@ -38,7 +38,7 @@ impl Provider for Anthropic {
         };
         let mut clock = Clock::start(call);
         let created = Timestamp::now().as_second();
-        let response = self.client.post(Post { path: "messages".into(), body, stream }, &mut clock).await?;
+        let response = self.client.post(Post { path: None, body, stream }, &mut clock).await?;
         if stream && passes {
             return Ok(Reply::Stream(stream::read(response, NativeReader::new(created), clock)?));
         }

@@ -1,6 +1,5 @@
 //! One HTTP client per provider: where calls go and what they carry.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -32,6 +31,8 @@ pub(super) struct Client {
     base_url: String,
     /// Encoded, without the question mark.
     query: String,
+    /// Where the format's usual calls go: read once, for reading a URL takes as long as a decision.
+    usual: Option<Url>,
 }
 
 impl Client {
@@ -60,7 +61,11 @@ impl Client {
         let http = builder.build().map_err(ProviderBuildError::Client)?;
         let query = encoded(&base_url, &settings.query);
         let base_url = base_url.as_str().trim_end_matches('/').to_owned();
-        Ok(Self { id: settings.id.clone(), http, base_url, query })
+        let mut client = Self { id: settings.id.clone(), http, base_url, query, usual: None };
+        if let Some(path) = settings.format.path() {
+            client.usual = Url::parse(&client.url(path)).ok();
+        }
+        Ok(client)
     }
 
     /// Which upstream this is.
@@ -83,7 +88,11 @@ impl Client {
     /// No connection, no head in time, another status.
     pub(super) async fn post(&self, post: Post, clock: &mut Clock) -> Result<Response, ProviderError> {
         let accept = if post.stream { "text/event-stream" } else { "application/json" };
-        let request = self.http.post(self.url(&post.path)).header(ACCEPT, accept).body(post.body).send();
+        let request = match (post.path, &self.usual) {
+            (None, Some(usual)) => self.http.post(usual.clone()),
+            (path, _) => self.http.post(self.url(&path.unwrap_or_default())),
+        };
+        let request = request.header(ACCEPT, HeaderValue::from_static(accept)).body(post.body).send();
         let response = clock.limit(request).await?.map_err(|e| of_send(&e))?;
         check_head(&response)?;
         if response.status().is_success() {
@@ -96,8 +105,8 @@ impl Client {
 /// One call.
 #[derive(Debug)]
 pub(super) struct Post {
-    /// Below the base URL, without a slash in front.
-    pub(super) path: Cow<'static, str>,
+    /// Below the base URL, without a slash in front; `None`: where the format's calls always go.
+    pub(super) path: Option<String>,
     /// JSON.
     pub(super) body: Vec<u8>,
     /// Whether an event stream is asked for.

@@ -32,7 +32,7 @@ impl Provider for Cohere {
             .map_err(ProviderError::Untranslatable)?;
         let mut clock = Clock::start(call);
         let created = Timestamp::now().as_second();
-        let response = self.client.post(Post { path: "chat".into(), body, stream }, &mut clock).await?;
+        let response = self.client.post(Post { path: None, body, stream }, &mut clock).await?;
         if stream {
             let reader = CohereReader::new(created, call.model.as_str());
             return Ok(Reply::Stream(stream::read(response, reader, clock)?));

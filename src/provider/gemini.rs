@@ -1,7 +1,5 @@
 //! Google's Gemini, translated both ways.
 
-use std::borrow::Cow;
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -38,7 +36,7 @@ impl Provider for Gemini {
         // Answers of old models have no id; ours must have one, for feedback.
         let id = Uuid::now_v7().to_string();
         let verb = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-        let path = Cow::Owned(format!("models/{}:{verb}", call.model));
+        let path = Some(format!("models/{}:{verb}", call.model));
         let response = self.client.post(Post { path, body, stream }, &mut clock).await?;
         if stream {
             let reader = GeminiReader::new(created, call.model.as_str(), id);

@@ -32,7 +32,7 @@ impl Provider for OpenAi {
         let stream = call.request.stream();
         let mut clock = Clock::start(call);
         let body = call.request.openai_body(&call.model, self.bound);
-        let post = Post { path: "chat/completions".into(), body, stream };
+        let post = Post { path: None, body, stream };
         let response = self.client.post(post, &mut clock).await?;
         if stream {
             return Ok(Reply::Stream(stream::read(response, OpenAiReader::default(), clock)?));

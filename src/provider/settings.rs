@@ -41,6 +41,16 @@ impl Format {
             .find(|f| f.as_str() == name)
     }
 
+    /// Where calls go, below the base URL; `None`: it depends on the model.
+    pub(super) fn path(self) -> Option<&'static str> {
+        match self {
+            Self::OpenAi | Self::OpenAiCompatible => Some("chat/completions"),
+            Self::Anthropic => Some("messages"),
+            Self::Cohere => Some("chat"),
+            Self::Gemini => None,
+        }
+    }
+
     /// The vendor's own base URL, version included.
     pub fn default_base_url(self) -> Option<&'static str> {
         match self {

@@ -173,7 +173,7 @@ impl Service {
         let named = |mut wishes: Wishes| {
             // Nothing that began the same way is part of a conversation that begins here.
             let begins = wishes.session.is_none() && prompt.turns <= 1;
-            wishes.session = wishes.session.or_else(|| session_by_start(request, &prompt));
+            wishes.session = wishes.session.or_else(|| session_by_start(request, prompt));
             (wishes, begins)
         };
         match self.destination_of(request.model(), caller, "model")? {
@@ -183,10 +183,10 @@ impl Service {
                 let scopes = self.scopes(&name, caller, &wishes)?;
                 let mut given = circumstances(name, &wishes, caller, decision_only);
                 given.kept_prompt = self.keep_prompts.of(&prompt.ask);
-                let decision = decide_explicit(&arm, &prompt, given);
-                let (decision, mut ticket) = self.pay_explicit(decision, (&arm, &prompt), scopes)?;
+                let decision = decide_explicit(&arm, prompt, given);
+                let (decision, mut ticket) = self.pay_explicit(decision, (&arm, prompt), scopes)?;
                 let mut order = in_order(&decision, fallbacks, &[], None);
-                self.payable(&mut order, &mut ticket, (&decision, &prompt));
+                self.payable(&mut order, &mut ticket, (&decision, prompt));
                 let conduct = self.fleet.upstream_of(&arm).map(|u| u.conduct).unwrap_or_default();
                 Ok(Chosen { decision, order, conduct, thread: None, ticket })
             }
@@ -198,10 +198,10 @@ impl Service {
                 given.pin = pin;
                 let scopes = self.scopes(&live.route.name, caller, &wishes)?;
                 let (decision, mut ticket) =
-                    self.choose_on_route(&live, (request, &prompt), &wishes, (given, scopes)).await?;
+                    self.choose_on_route(&live, (request, prompt), &wishes, (given, scopes)).await?;
                 self.watch(&live, &decision);
                 let mut order = in_order(&decision, fallbacks, &live.route.arms, Some(&live.route.default));
-                self.payable(&mut order, &mut ticket, (&decision, &prompt));
+                self.payable(&mut order, &mut ticket, (&decision, prompt));
                 Ok(Chosen { decision, order, conduct: live.route.conduct, thread, ticket })
             }
         }
@@ -294,7 +294,8 @@ fn session_by_start(request: &ChatRequest, prompt: &Prompt) -> Option<String> {
     let first = request.messages().iter().find(|m| m.role == Role::User)?;
     let hash =
         Sha256::new().chain_update(prompt.system_family.to_be_bytes()).chain_update(first.text()).finalize();
-    Some(hash.iter().take(16).fold("start-".to_owned(), |hex, byte| format!("{hex}{byte:02x}")))
+    let half: [u8; 16] = std::array::from_fn(|i| hash[i]);
+    Some(format!("start-{:032x}", u128::from_be_bytes(half)))
 }
 
 fn circumstances(

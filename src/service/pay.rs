@@ -113,12 +113,12 @@ impl Service {
         let (prompt, choices) = (request.prompt(), request.options().n.unwrap_or(1));
         let Chosen { decision, order, ticket, .. } = chosen;
         let arms = || order.iter().filter_map(|id| self.fleet.arm(id));
-        let most = arms().map(|arm| longest(arm, &prompt, choices)).max().unwrap_or_default();
+        let most = arms().map(|arm| longest(arm, prompt, choices)).max().unwrap_or_default();
         if ticket.is_free() || ticket.bears(most, self.spend.clock.now()) {
             return BTreeMap::new();
         }
         let paid = ticket.reserved();
-        let cap = |arm: &Arc<Arm>| Some((arm.id.clone(), paid_tokens(arm, &prompt, choices, paid)?));
+        let cap = |arm: &Arc<Arm>| Some((arm.id.clone(), paid_tokens(arm, prompt, choices, paid)?));
         let caps: BTreeMap<ArmId, u32> = arms().filter_map(cap).collect();
         if let Some(budget) = &mut decision.budget {
             budget.output_cap = caps.get(&decision.arm).copied();

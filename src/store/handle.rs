@@ -17,7 +17,7 @@ use super::keys::KeyTable;
 use super::log::Log;
 use super::open::open_writer;
 use super::readers::Readers;
-use super::writer::{Job, Message, Reply, Shared, Work, Writer};
+use super::writer::{Job, Message, Reply, Shared, Trace, Work, Writer};
 use super::{FeedbackRejected, StoreError};
 use crate::domain::{EventBody, Seq};
 
@@ -89,15 +89,7 @@ impl Store {
     /// # Errors
     /// When the queue is full or the store is closed: the event is lost and counted.
     pub fn try_append(&self, body: EventBody) -> Result<(), StoreError> {
-        let shared = self.0.shared.clone();
-        let count_loss = move |result: Result<Seq, _>| {
-            if result.is_err() {
-                shared.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        };
-        let mut body = body;
-        let work = Work::new(move |log: &mut Log<'_>| log.append(&mut body), Box::new(count_loss));
-        self.submit(work).inspect_err(|_| {
+        self.send(Message::Trace(Trace::new(body))).inspect_err(|_| {
             self.0.shared.dropped.fetch_add(1, Ordering::Relaxed);
         })
     }
@@ -216,8 +208,12 @@ impl Store {
 
     /// Puts a job at the end of the queue, or refuses it at once.
     pub(super) fn submit(&self, job: impl Job + 'static) -> Result<(), StoreError> {
+        self.send(Message::Job(Box::new(job)))
+    }
+
+    fn send(&self, message: Message) -> Result<(), StoreError> {
         self.0.shared.queued.fetch_add(1, Ordering::Relaxed);
-        self.0.queue.try_send(Message::Job(Box::new(job))).map_err(|refused| {
+        self.0.queue.try_send(message).map_err(|refused| {
             self.0.shared.queued.fetch_sub(1, Ordering::Relaxed);
             match refused {
                 TrySendError::Full(_) => StoreError::QueueFull(self.0.queue_length),

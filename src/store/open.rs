@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rusqlite_migration::{M, Migrations};
 
@@ -58,6 +59,10 @@ fn connect(path: &Path, mode: OpenFlags, busy_timeout: Duration) -> Result<Conne
         .map_err(StoreError::opening(path))?;
     connection.busy_timeout(busy_timeout).map_err(StoreError::opening(path))?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Else SQLite plans a prepared statement anew whenever a number bound to it changes.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(StoreError::opening(path))?;
     Ok(connection)
 }
 

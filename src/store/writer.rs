@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -15,12 +15,14 @@ use super::key_rows::load_keys;
 use super::keys::KeyTable;
 use super::log::Log;
 use super::rows::from_sql_int;
-use crate::domain::{Seq, UnixMs};
+use crate::domain::{EventBody, Seq, UnixMs};
 
 /// Most jobs in one transaction.
-const BATCH: usize = 64;
-/// How long the first job waits for others.
+const BATCH: usize = 512;
+/// How long a job that somebody waits for is kept back for others to come.
 const LINGER: Duration = Duration::from_millis(5);
+/// How long an event that nobody waits for is: every transaction costs a sync of the disk and the same pages again.
+const TRACE_LINGER: Duration = Duration::from_millis(25);
 /// How often the writer looks whether another process changed the file.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -69,10 +71,28 @@ where
     }
 }
 
+/// An event that nobody waits for.
+pub(super) struct Trace {
+    body: Box<EventBody>,
+    is_lost: bool,
+}
+
+impl Trace {
+    pub(super) fn new(body: EventBody) -> Self {
+        Self { body: Box::new(body), is_lost: false }
+    }
+
+    fn run(&mut self, log: &mut Log<'_>) -> Result<(), StoreError> {
+        log.append(&mut self.body).map(drop)
+    }
+}
+
 /// What goes through the queue.
 pub(super) enum Message {
     /// Do this.
     Job(Box<dyn Job>),
+    /// Write this down.
+    Trace(Trace),
     /// Write what is queued, then stop.
     Close,
 }
@@ -130,22 +150,20 @@ impl Writer {
     fn run(mut self, queue: &Receiver<Message>) {
         loop {
             match queue.recv_timeout(POLL) {
-                Ok(Message::Job(first)) => {
+                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(first) => {
                     let (batch, closing) = gather(first, queue);
                     self.commit(batch);
                     if closing {
                         break;
                     }
                 }
-                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.look_at_others();
         }
         while let Ok(message) = queue.try_recv() {
-            if let Message::Job(job) = message {
-                self.commit(vec![job]);
-            }
+            self.commit(vec![message]);
         }
         self.fold_in_the_wal();
     }
@@ -157,8 +175,9 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, mut batch: Vec<Box<dyn Job>>) {
-        self.shared.queued.fetch_sub(batch.len(), Ordering::Relaxed);
+    fn commit(&mut self, mut batch: Vec<Message>) {
+        let jobs = batch.iter().filter(|message| !matches!(message, Message::Close)).count();
+        self.shared.queued.fetch_sub(jobs, Ordering::Relaxed);
         let result = self.transact(&mut batch);
         self.note_health(match &result {
             Ok(Committed { full: true, .. }) => Err(&StoreError::DiskFull),
@@ -168,20 +187,29 @@ impl Writer {
         if let Ok(Committed { last: Some(last), .. }) = result {
             self.shared.committed.send_replace(last);
         }
-        for job in batch {
-            job.finish(result.as_ref().map(|_| ()).map_err(Clone::clone));
+        for message in batch {
+            match message {
+                Message::Job(job) => job.finish(result.as_ref().map(|_| ()).map_err(Clone::clone)),
+                Message::Trace(trace) if trace.is_lost || result.is_err() => {
+                    self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+                Message::Trace(_) | Message::Close => {}
+            }
         }
     }
 
     /// The batch in one transaction.
-    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Committed, StoreError> {
+    fn transact(&mut self, batch: &mut [Message]) -> Result<Committed, StoreError> {
         let tx = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::sqlite("starting a transaction"))?;
         let mut log = Log::new(tx, now());
-        for job in batch {
-            job.run(&mut log)?;
+        for run in batch.chunk_by_mut(|a, b| is_trace(a) && is_trace(b)) {
+            match run {
+                [Message::Job(job)] => job.run(&mut log)?,
+                traces => write_down(traces, &mut log)?,
+            }
         }
         let (committed, keys_changed) =
             (Committed { last: log.last(), full: log.is_full() }, log.keys_changed);
@@ -245,18 +273,56 @@ impl Writer {
     }
 }
 
-/// The first job and those that follow it at once; whether the queue ends after them.
-fn gather(first: Box<dyn Job>, queue: &Receiver<Message>) -> (Vec<Box<dyn Job>>, bool) {
-    let mut batch = vec![first];
-    let until = Instant::now() + LINGER;
-    while batch.len() < BATCH {
-        match queue.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Message::Job(job)) => batch.push(job),
-            Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => return (batch, true),
-            Err(RecvTimeoutError::Timeout) => break,
-        }
+fn trace_of(message: &mut Message) -> Option<&mut Trace> {
+    match message {
+        Message::Trace(trace) => Some(trace),
+        Message::Job(_) | Message::Close => None,
     }
-    (batch, false)
+}
+
+fn is_trace(message: &Message) -> bool {
+    matches!(message, Message::Trace(_))
+}
+
+/// Appends events that came together. Keeping each apart from the others would have SQLite copy every page that it changes, so that
+/// is done only when one of them cannot be written.
+///
+/// # Errors
+/// When the transaction itself is lost.
+fn write_down(run: &mut [Message], log: &mut Log<'_>) -> Result<(), StoreError> {
+    let mut all = run.iter_mut().filter_map(trace_of);
+    if log.undone_on_error(|log| all.try_for_each(|trace| trace.run(log)))?.is_ok() {
+        return Ok(());
+    }
+    for trace in run.iter_mut().filter_map(trace_of) {
+        trace.is_lost = log.undone_on_error(|log| trace.run(log))?.is_err();
+    }
+    Ok(())
+}
+
+/// The first message and those that follow it soon; whether the queue ends after them. In between the thread sleeps: being woken for
+/// each message would cost the request path more than the message itself.
+fn gather(first: Message, queue: &Receiver<Message>) -> (Vec<Message>, bool) {
+    let keep = |message: &Message| if is_trace(message) { TRACE_LINGER } else { LINGER };
+    let mut until = Instant::now() + keep(&first);
+    let mut batch = vec![first];
+    loop {
+        while batch.len() < BATCH {
+            match queue.try_recv() {
+                Ok(Message::Close) | Err(TryRecvError::Disconnected) => return (batch, true),
+                Ok(message) => {
+                    until = until.min(Instant::now() + keep(&message));
+                    batch.push(message);
+                }
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || batch.len() == BATCH {
+            return (batch, false);
+        }
+        std::thread::sleep(left.min(LINGER));
+    }
 }
 
 fn now() -> UnixMs {

@@ -1,5 +1,7 @@
 //! What the service learns from an answer: who answered, tokens, cost, how it ended.
 
+mod glance;
+
 use serde_json::Value;
 
 use super::{ChunkError, UpstreamError, WireError};
@@ -50,6 +52,14 @@ pub struct ChunkFacts {
 /// # Errors
 /// [`ChunkError::Upstream`] when it is an error object, [`ChunkError::Malformed`] when it is no JSON or has no choice.
 pub fn read_completion(bytes: &[u8]) -> Result<ReplyFacts, ChunkError> {
+    match glance::completion(bytes) {
+        Some(facts) => Ok(facts),
+        None => examine(bytes),
+    }
+}
+
+/// As [`read_completion`], for answers of whatever shape.
+fn examine(bytes: &[u8]) -> Result<ReplyFacts, ChunkError> {
     let value = parse(bytes)?;
     let choices = choices_of(&value)?;
     let Some(first) = choices.first() else {

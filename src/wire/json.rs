@@ -19,21 +19,13 @@ pub(super) fn checked_text(bytes: &[u8]) -> Result<&str, WireError> {
     Ok(text)
 }
 
-/// Counts brackets outside strings; needs no stack.
+/// Counts brackets outside strings; needs no stack. Strings, which are most of a body, are leapt over.
 fn is_too_deep(bytes: &[u8]) -> bool {
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for byte in bytes {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
+    let (mut depth, mut rest) = (0usize, bytes);
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
         match byte {
-            b'"' => in_string = true,
+            b'"' => rest = after_string(rest),
             b'[' | b'{' => depth += 1,
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
@@ -43,6 +35,17 @@ fn is_too_deep(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// What follows the string that has begun; nothing when it does not end.
+fn after_string(mut bytes: &[u8]) -> &[u8] {
+    while let Some(at) = memchr::memchr2(b'"', b'\\', bytes) {
+        if bytes[at] == b'"' {
+            return &bytes[at + 1..];
+        }
+        bytes = bytes.get(at + 2..).unwrap_or_default();
+    }
+    &[]
 }
 
 #[cfg(test)]
@@ -55,6 +58,9 @@ mod tests {
         assert!(checked_text(&[b'['; 129]).is_err());
         let quoted = format!("\"{}\\\"[\"", "[".repeat(1000));
         assert!(checked_text(quoted.as_bytes()).is_ok());
+        let after = format!("[\"a\\\\\",\"\\\"\"{}", "[".repeat(128));
+        assert!(checked_text(after.as_bytes()).is_err(), "{after}");
+        assert!(checked_text(b"\"never ends [[").is_ok());
         assert!(checked_text(&[b'{', 0xff]).is_err());
     }
 }

@@ -30,7 +30,7 @@ mod world;
 pub use cold::{chosen, cold};
 pub use curve::{Curve, Point, Span};
 pub use join::join;
-pub use live::{AsRecorded, Asked, Live, LiveOptions, Script, Step};
+pub use live::{AsRecorded, Asked, Live, LiveOptions, Script, Step, shuffled};
 pub use newarm::newarm;
 pub use paced::{paced, regression};
 pub use peers::{PeerCurves, Peers, export};

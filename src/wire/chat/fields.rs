@@ -4,6 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::wire::WireError;
 
+/// Fields of an object that is looked through.
+const FEW: usize = 16;
+
 /// An object and where it stands in the request, for example `messages[2]`; empty at the top.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::wire) struct Fields<'a> {
@@ -28,7 +31,12 @@ impl<'a> Fields<'a> {
 
     /// The field, when it is there and not null: SDKs send nulls for what they leave out.
     pub(in crate::wire) fn get(&self, name: &str) -> Option<&'a Value> {
-        self.object.get(name).filter(|v| !v.is_null())
+        let found = match self.object.len() {
+            // Looking through a few names is faster than hashing one.
+            ..=FEW => self.object.iter().find_map(|(key, value)| (key == name).then_some(value)),
+            _ => self.object.get(name),
+        };
+        found.filter(|v| !v.is_null())
     }
 
     /// # Errors

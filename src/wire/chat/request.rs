@@ -30,6 +30,7 @@ pub struct ChatRequest {
     options: Options,
     extension: Extension,
     fallback_models: Vec<String>,
+    prompt: Prompt,
     /// A bound on the answer below the client's.
     cap: Option<u32>,
     /// What the client wrote, when it was no chat completion.
@@ -131,7 +132,8 @@ impl ChatRequest {
         if messages.iter().any(|m| !m.thinking.is_empty()) {
             without_thinking(&mut fields, top.get("messages"));
         }
-        Ok(Self { fields, model, messages, options, extension, fallback_models, cap: None, origin })
+        let prompt = prompt::of(&messages, &options);
+        Ok(Self { fields, model, messages, options, extension, fallback_models, prompt, cap: None, origin })
     }
 
     /// The route or arm that the client asks for.
@@ -190,8 +192,8 @@ impl ChatRequest {
     }
 
     /// The routing view.
-    pub fn prompt(&self) -> Prompt {
-        prompt::of(&self.messages, &self.options)
+    pub fn prompt(&self) -> &Prompt {
+        &self.prompt
     }
 
     /// The same request for an answer of at most `most` tokens; the client's own bound holds where it is lower.
@@ -199,6 +201,7 @@ impl ChatRequest {
         let most = self.options.max_output_tokens.map_or(most, |own| own.min(most));
         let mut capped = Self { cap: Some(most), ..self.clone() };
         capped.options.max_output_tokens = Some(most);
+        capped.prompt.max_output_tokens = Some(most);
         capped
     }
 

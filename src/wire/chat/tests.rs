@@ -156,7 +156,7 @@ fn the_prompt_is_the_last_ask_with_what_came_before_it_latest_first() {
         { "role": "assistant", "content": "second" },
         { "role": "user", "content": [{ "type": "text", "text": "what is" }, { "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } }, { "type": "text", "text": "this" }] },
     ]});
-    let prompt = parse(&body).unwrap().prompt();
+    let prompt = parse(&body).unwrap().prompt().clone();
     assert_eq!(prompt.ask, "what is\nthis");
     assert_eq!(prompt.context, "second\nfirst\nrules");
     assert_eq!((prompt.turns, prompt.max_output_tokens, prompt.temperature), (3, Some(50), Some(0.5)));
@@ -172,7 +172,7 @@ fn needs_and_tool_loops_are_seen() {
     let call = json!({ "id": "c", "type": "function", "function": { "name": "f", "arguments": "{}" } });
     let body = json!({ "model": "auto", "tools": [tool], "response_format": { "type": "json_schema", "json_schema": { "name": "n", "schema": {} } },
         "messages": [{ "role": "user", "content": "go" }, { "role": "assistant", "content": null, "tool_calls": [call] }, { "role": "tool", "tool_call_id": "c", "content": "42" }] });
-    let prompt = parse(&body).unwrap().prompt();
+    let prompt = parse(&body).unwrap().prompt().clone();
     assert!(prompt.in_tool_loop && prompt.wants_json);
     assert_eq!((prompt.tools, prompt.ask.as_str(), prompt.context.as_str()), (1, "go", "42"));
     assert!(prompt.needs.contains(Capability::Tools) && prompt.needs.contains(Capability::JsonSchema));
@@ -182,10 +182,10 @@ fn needs_and_tool_loops_are_seen() {
 fn context_is_bounded_and_tokens_grow_with_the_text() {
     let long = "é".repeat(5000);
     let body = json!({ "model": "auto", "messages": [{ "role": "system", "content": long }, { "role": "user", "content": "x" }] });
-    let prompt = parse(&body).unwrap().prompt();
+    let prompt = parse(&body).unwrap().prompt().clone();
     assert_eq!(prompt.context.chars().count(), 2000);
     assert!(prompt.input_tokens > 3000);
-    let english = parse(&ask(&"the quick brown fox ".repeat(180))).unwrap().prompt();
+    let english = parse(&ask(&"the quick brown fox ".repeat(180))).unwrap().prompt().clone();
     assert!((900..1100).contains(&english.input_tokens), "{}", english.input_tokens);
 }
 
@@ -237,7 +237,7 @@ proptest! {
 
     #[test]
     fn any_ask_is_a_prompt(text in "\\PC{0,300}") {
-        let prompt = parse(&ask(&text)).unwrap().prompt();
+        let prompt = parse(&ask(&text)).unwrap().prompt().clone();
         prop_assert_eq!(prompt.ask, text);
     }
 }
@@ -250,7 +250,7 @@ fn a_bare_text_is_read_like_a_request_of_one_message() {
         "\u{5217}\u{8f66} l'\u{e9}t\u{e9}\n\t\"quoted\" \\ and a tab",
         &"long ".repeat(3000),
     ] {
-        assert_eq!(prompt_of_text(text), parse(&ask(text)).unwrap().prompt(), "{text}");
+        assert_eq!(prompt_of_text(text), *parse(&ask(text)).unwrap().prompt(), "{text}");
     }
 }
 

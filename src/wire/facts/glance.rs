@@ -1,0 +1,221 @@
+//! The facts of an answer of the usual shape, in one pass and without building the answer in memory. An answer of any other shape,
+//! broken ones included, gives nothing here and is examined field by field instead.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::ReplyFacts;
+use crate::domain::Usage;
+use crate::wire::json::checked_text;
+
+#[derive(Deserialize)]
+struct Completion<'a> {
+    #[serde(borrow)]
+    id: Option<&'a str>,
+    #[serde(borrow)]
+    model: Option<&'a str>,
+    error: Option<IgnoredAny>,
+    usage: Option<Counts>,
+    #[serde(borrow)]
+    choices: Vec<Choice<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    finish_reason: Option<&'a str>,
+    #[serde(borrow)]
+    message: Message<'a>,
+}
+
+/// What counts as content; each is a text, a list or an object.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking_blocks: Option<&'a RawValue>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+    #[serde(borrow)]
+    audio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    images: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Counts {
+    prompt_tokens: u32,
+    completion_tokens: Option<u32>,
+    prompt_tokens_details: Option<Details>,
+    completion_tokens_details: Option<Details>,
+    cost: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    cached_tokens: Option<u32>,
+    reasoning_tokens: Option<u32>,
+}
+
+/// The facts, when the answer has the usual shape.
+pub(super) fn completion(bytes: &[u8]) -> Option<ReplyFacts> {
+    let text = checked_text(bytes).ok()?;
+    // Half of a pair of surrogates stands in no string; what is only skipped is not looked at that closely.
+    if text.contains("\\ud") || text.contains("\\uD") {
+        return None;
+    }
+    let whole: Completion<'_> = serde_json::from_str(text).ok()?;
+    if whole.error.is_some() {
+        return None;
+    }
+    let first = whole.choices.first()?;
+    Some(ReplyFacts {
+        id: whole.id.map(str::to_owned),
+        model: whole.model.map(str::to_owned),
+        usage: whole.usage.as_ref().map(usage),
+        cost_usd: whole.usage.as_ref().and_then(|u| u.cost).filter(|c| c.is_finite() && *c >= 0.0),
+        finish_reason: first.finish_reason.map(str::to_owned),
+        has_content: whole.choices.iter().any(|c| c.message.holds_content()),
+        is_refusal: whole.choices.iter().any(Choice::declines),
+    })
+}
+
+fn usage(counts: &Counts) -> Usage {
+    let cached = counts.prompt_tokens_details.as_ref().and_then(|d| d.cached_tokens);
+    let reasoning = counts.completion_tokens_details.as_ref().and_then(|d| d.reasoning_tokens);
+    Usage {
+        input_tokens: counts.prompt_tokens,
+        output_tokens: counts.completion_tokens.unwrap_or(0),
+        cached_tokens: cached.unwrap_or(0).min(counts.prompt_tokens),
+        reasoning_tokens: reasoning.unwrap_or(0),
+    }
+}
+
+impl Choice<'_> {
+    fn declines(&self) -> bool {
+        let refuses = |raw: &RawValue| raw.get().starts_with('"') && is_filled(raw);
+        self.finish_reason == Some("content_filter") || self.message.refusal.is_some_and(refuses)
+    }
+}
+
+impl Message<'_> {
+    fn holds_content(&self) -> bool {
+        let pieces = [
+            self.content,
+            self.tool_calls,
+            self.refusal,
+            self.reasoning,
+            self.reasoning_content,
+            self.thinking_blocks,
+            self.function_call,
+            self.audio,
+            self.images,
+        ];
+        pieces.into_iter().flatten().any(is_filled)
+    }
+}
+
+/// Whether a text, a list or an object holds anything; numbers and the like count as nothing.
+fn is_filled(raw: &RawValue) -> bool {
+    let text = raw.get();
+    let inner = |open: char, close: char| text.strip_prefix(open)?.strip_suffix(close);
+    let text_or = inner('"', '"').map(|text| !text.is_empty());
+    let other = || inner('[', ']').or_else(|| inner('{', '}')).is_some_and(|inner| !inner.trim().is_empty());
+    text_or.unwrap_or_else(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::super::examine;
+    use super::*;
+
+    #[test]
+    fn the_usual_answer_is_read_at_a_glance() {
+        let answer = json!({
+            "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m", "system_fingerprint": null,
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "a \"b\" \n ü", "refusal": null},
+                         "logprobs": null, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9, "cost": 0.25,
+                      "prompt_tokens_details": {"cached_tokens": 3}, "completion_tokens_details": {"reasoning_tokens": 1}}
+        });
+        let facts = completion(answer.to_string().as_bytes()).unwrap();
+        assert_eq!(facts, examine(answer.to_string().as_bytes()).unwrap());
+        assert!(facts.has_content && !facts.is_refusal);
+        assert_eq!(facts.usage.unwrap().cached_tokens, 3);
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_the_full_reading() {
+        let lone = r#"{"choices":[{"message":{"content":"\ud800"}}]}"#;
+        let deep = format!(
+            r#"{{"choices":[{{"message":{{"content":"x"}}}}],"x":{}1{}}}"#,
+            "[".repeat(300),
+            "]".repeat(300)
+        );
+        for other in
+            [lone, deep.as_str(), r#"{"error":{"message":"x"},"choices":[{"message":{}}]}"#, "[]", "", "{"]
+        {
+            assert_eq!(completion(other.as_bytes()), None, "{other}");
+        }
+    }
+
+    fn piece() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            Just(json!("")),
+            Just(json!([])),
+            Just(json!({})),
+            Just(json!(0)),
+            Just(json!(-3)),
+            Just(json!(1.5)),
+            Just(json!(true)),
+            Just(json!("content_filter")),
+            Just(json!([1])),
+            Just(json!({"cached_tokens": 9, "reasoning_tokens": 2})),
+            any::<String>().prop_map(Value::String),
+        ]
+    }
+
+    fn object(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
+        let fields = prop::collection::vec((prop::sample::select(names), piece()), 0..5);
+        fields.prop_map(|fields| {
+            fields
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_glance_sees_what_the_full_reading_sees(
+            top in object(&["id", "model", "error", "other"]),
+            usage in prop_oneof![piece(), object(&["prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details", "cost"])],
+            choices in prop::collection::vec((object(&["finish_reason", "index"]),
+                prop_oneof![piece(), object(&["content", "tool_calls", "refusal", "reasoning", "audio", "images", "role"])]), 0..3),
+        ) {
+            let choices: Vec<Value> = choices.into_iter().map(|(mut choice, message)| { choice["message"] = message; choice }).collect();
+            let mut answer = top;
+            answer["usage"] = usage;
+            answer["choices"] = Value::Array(choices);
+            let text = answer.to_string();
+            if let Some(facts) = completion(text.as_bytes()) {
+                prop_assert_eq!(facts, examine(text.as_bytes()).unwrap(), "{}", text);
+            }
+        }
+    }
+}
