@@ -18,7 +18,7 @@ use crate::wire::chat::ChatRequest;
     request_body(content = super::openapi::ChatRequestBody),
     responses(
         (status = 200, description = "An OpenAI chat completion; with `stream: true` server-sent events",
-         content((super::openapi::ChatCompletion = "application/json"), (String = "text/event-stream"))),
+         content((super::openapi::OrChoice<super::openapi::ChatCompletion> = "application/json"), (super::openapi::ServerSentEvent = "text/event-stream"))),
         (status = "default", description = "An error", body = super::openapi::ErrorBody),
     )
 )]

@@ -17,7 +17,7 @@ use crate::wire::completions::{CompletionsWriter, parse, reply};
     request_body(content = super::openapi::CompletionsRequest),
     responses(
         (status = 200, description = "A text completion; with `stream: true` server-sent events",
-         content((super::openapi::CompletionsAnswer = "application/json"), (String = "text/event-stream"))),
+         content((super::openapi::OrChoice<super::openapi::CompletionsAnswer> = "application/json"), (super::openapi::ServerSentEvent = "text/event-stream"))),
         (status = "default", description = "An error", body = super::openapi::ErrorBody),
     )
 )]

@@ -26,7 +26,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
     request_body(content = super::openapi::MessagesRequest),
     responses(
         (status = 200, description = "An Anthropic message; with `stream: true` the events of the format",
-         content((super::openapi::MessagesAnswer = "application/json"), (String = "text/event-stream"))),
+         content((super::openapi::OrChoice<super::openapi::MessagesAnswer> = "application/json"), (super::openapi::ServerSentEvent = "text/event-stream"))),
         (status = "default", description = "An error in Anthropic's shape", body = super::openapi::MessagesError),
     )
 )]

@@ -8,7 +8,7 @@ mod formats;
 mod keys;
 
 pub(super) use admin::{
-    ExperimentBody, ModelReports, Ordered, PoliciesView, PromotionBody, ReportingView, StatsView,
+    Empty, ExperimentBody, ModelReports, Ordered, PoliciesView, PromotionBody, ReportingView, StatsView,
 };
 pub(super) use formats::{
     CompletionsAnswer, CompletionsRequest, MessagesAnswer, MessagesError, MessagesRequest, ResponsesAnswer,
@@ -18,6 +18,7 @@ pub(super) use keys::{AuditView, KeyBody, KeyList, KeyMade, KeyRevoked, KeyStatu
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
 
@@ -45,11 +46,46 @@ pub(super) struct ChatRequestBody {
 /// One message.
 #[derive(ToSchema)]
 struct Message {
-    /// `system`, `developer`, `user`, `assistant` or `tool`.
-    role: String,
+    role: Role,
     /// A text or a list of parts.
-    #[schema(nullable, value_type = Option<Object>)]
-    content: Option<serde_json::Value>,
+    #[schema(nullable)]
+    content: Option<Texts>,
+}
+
+/// Who speaks.
+#[derive(ToSchema, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Role {
+    System,
+    Developer,
+    User,
+    Assistant,
+    Tool,
+    Function,
+}
+
+/// A text or a list of parts, blocks or items.
+#[derive(ToSchema, Deserialize)]
+#[serde(untagged)]
+enum Texts {
+    Text(String),
+    Parts(Vec<serde_json::Map<String, serde_json::Value>>),
+}
+
+/// A text or a list of texts.
+#[derive(ToSchema, Deserialize)]
+#[serde(untagged)]
+enum Inputs {
+    Text(String),
+    Texts(Vec<String>),
+}
+
+/// A number between 0 and 1, or a boolean.
+#[derive(ToSchema, Deserialize)]
+#[serde(untagged)]
+enum Worth {
+    Number(f64),
+    Verdict(bool),
 }
 
 /// The request extension.
@@ -86,9 +122,9 @@ struct WeightsBody {
     #[schema(minimum = 0)]
     quality: f64,
     #[schema(minimum = 0)]
-    cost: f64,
+    cost: Option<f64>,
     #[schema(minimum = 0)]
-    latency: f64,
+    latency: Option<f64>,
 }
 
 #[derive(ToSchema)]
@@ -97,13 +133,13 @@ struct ValueBody {
     /// What a perfect answer is worth over a useless one, USD.
     #[schema(exclusive_minimum = 0)]
     quality_usd: f64,
-    /// What a second of waiting costs, USD.
+    /// What a second of waiting costs, USD; nothing without it.
     #[schema(minimum = 0)]
-    second_usd: f64,
+    second_usd: Option<f64>,
 }
 
 /// An OpenAI chat completion, as the provider gave it.
-#[derive(ToSchema)]
+#[derive(ToSchema, Deserialize)]
 pub(super) struct ChatCompletion {
     /// Accepted wherever a decision id is.
     id: String,
@@ -115,8 +151,25 @@ pub(super) struct ChatCompletion {
     usage: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
-/// The choice and the ranking.
+/// An answer, or with `dry_run` the choice alone.
+#[derive(ToSchema, Deserialize)]
+#[serde(untagged)]
+pub(super) enum OrChoice<T> {
+    Answer(T),
+    Choice(RouteAnswer),
+}
+
+/// One event of a stream.
 #[derive(ToSchema)]
+pub(super) struct ServerSentEvent {
+    /// JSON, or `[DONE]`.
+    data: String,
+    /// Its type, in formats that name them.
+    event: Option<String>,
+}
+
+/// The choice and the ranking.
+#[derive(ToSchema, Deserialize)]
 pub(super) struct RouteAnswer {
     decision_id: String,
     /// The drawn model.
@@ -136,7 +189,7 @@ pub(super) struct RouteAnswer {
     relaxed: Vec<String>,
 }
 
-#[derive(ToSchema)]
+#[derive(ToSchema, Deserialize)]
 struct RankedModel {
     model: String,
     quality: Mean,
@@ -146,19 +199,19 @@ struct RankedModel {
     propensity: f64,
 }
 
-#[derive(ToSchema)]
+#[derive(ToSchema, Deserialize)]
 struct Mean {
     mean: f64,
     sd: f64,
 }
 
-#[derive(ToSchema)]
+#[derive(ToSchema, Deserialize)]
 struct Quantiles {
     p50: f64,
     p95: f64,
 }
 
-#[derive(ToSchema)]
+#[derive(ToSchema, Deserialize)]
 struct ExcludedModel {
     model: String,
     /// The filter that took it out.
@@ -209,10 +262,16 @@ pub(super) struct EmbeddingsRequest {
     #[schema(example = "pointsman/minilm")]
     model: String,
     /// A text, or a list of up to 256.
-    #[schema(value_type = Object)]
-    input: serde_json::Value,
-    /// `float` or `base64`.
-    encoding_format: Option<String>,
+    input: Inputs,
+    encoding_format: Option<Encoding>,
+}
+
+/// How vectors are written.
+#[derive(ToSchema, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Encoding {
+    Float,
+    Base64,
 }
 
 /// Vectors.
@@ -240,9 +299,7 @@ pub(super) struct FeedbackRequest {
     session_id: Option<String>,
     /// Which metric; the router learns from `quality`.
     name: Option<String>,
-    /// A number between 0 and 1, or a boolean.
-    #[schema(value_type = Option<Object>)]
-    value: Option<serde_json::Value>,
+    value: Option<Worth>,
     /// `good_fit`, `underpowered`, `overprovisioned` or `failed`; enough without a value.
     verdict: Option<String>,
     /// `user`, `code`, `judge` or `implicit`.
@@ -304,8 +361,9 @@ impl Modify for KeyScheme {
         super::models::get, super::embeddings::create, super::admin::stats::get,
         super::admin::drift::get, super::admin::judge::get, super::admin::models::get,
         super::admin::policies::get, super::admin::policies::promote, super::admin::policies::roll_back,
-        super::admin::policies::start, super::admin::policies::end, super::admin::keys::list, super::admin::keys::create,
-        super::admin::keys::change, super::admin::keys::revoke, super::admin::keys::audit,
+        super::admin::policies::experiments, super::admin::policies::start, super::admin::policies::end,
+        super::admin::keys::list, super::admin::keys::create, super::admin::keys::change, super::admin::keys::revoke,
+        super::admin::keys::audit,
     ),
     modifiers(&KeyScheme),
     security((), ("key" = [])),

@@ -18,7 +18,7 @@ use crate::wire::responses::{ResponsesWriter, parse, reply};
     request_body(content = super::openapi::ResponsesRequest),
     responses(
         (status = 200, description = "An OpenAI response; with `stream: true` its typed events",
-         content((super::openapi::ResponsesAnswer = "application/json"), (String = "text/event-stream"))),
+         content((super::openapi::OrChoice<super::openapi::ResponsesAnswer> = "application/json"), (super::openapi::ServerSentEvent = "text/event-stream"))),
         (status = "default", description = "An error", body = super::openapi::ErrorBody),
     )
 )]

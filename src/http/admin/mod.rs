@@ -29,7 +29,7 @@ pub(super) fn router() -> Router<Api> {
         .route("/admin/policies", get(policies::get))
         .route("/admin/policies/promote", post(policies::promote))
         .route("/admin/policies/rollback", post(policies::roll_back))
-        .route("/admin/experiments", get(policies::get).post(policies::start))
+        .route("/admin/experiments", get(policies::experiments).post(policies::start))
         .route("/admin/experiments/{name}/{order}", post(policies::end))
 }
 

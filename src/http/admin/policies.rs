@@ -52,6 +52,18 @@ pub(in crate::http) async fn get(State(api): State<Api>) -> Result<Response, Htt
     Ok(Json(view).into_response())
 }
 
+/// What `/admin/policies` shows, the experiment among it.
+#[utoipa::path(
+    get, path = "/admin/experiments", tag = "admin",
+    responses(
+        (status = 200, description = "Policies", body = crate::http::openapi::PoliciesView),
+        (status = "default", description = "An error", body = crate::http::openapi::ErrorBody),
+    )
+)]
+pub(in crate::http) async fn experiments(state: State<Api>) -> Result<Response, HttpError> {
+    get(state).await
+}
+
 /// A kept bundle takes over for all of the traffic.
 #[utoipa::path(
     post, path = "/admin/policies/promote", tag = "admin",
@@ -73,6 +85,7 @@ pub(in crate::http) async fn promote(
 /// Takes a running challenger back; without one, the bundle before the one in place takes over again.
 #[utoipa::path(
     post, path = "/admin/policies/rollback", tag = "admin",
+    request_body(content = crate::http::openapi::Empty),
     responses(
         (status = 200, description = "It is in the log", body = crate::http::openapi::Ordered),
         (status = "default", description = "An error", body = crate::http::openapi::ErrorBody),
@@ -112,6 +125,7 @@ pub(in crate::http) async fn start(
         ("name" = String, Path, description = "The experiment that runs"),
         ("order" = String, Path, description = "`promote`, `rollback` or `stop`"),
     ),
+    request_body(content = crate::http::openapi::Empty),
     responses(
         (status = 200, description = "It is in the log", body = crate::http::openapi::Ordered),
         (status = "default", description = "An error", body = crate::http::openapi::ErrorBody),

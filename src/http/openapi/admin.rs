@@ -1,5 +1,6 @@
 //! Shapes of what operators are answered.
 
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 /// Usage, spend, savings and budgets.
@@ -142,15 +143,22 @@ struct GuardStatus {
     challenger: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Which bundle.
+/// Nothing has to be said; the content type has to, since browsers ask before they send it from another site.
 #[derive(ToSchema)]
+#[schema(as = Empty)]
+pub(in crate::http) struct Empty {}
+
+/// Which bundle.
+#[derive(ToSchema, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[schema(as = Promotion)]
 pub(in crate::http) struct PromotionBody {
     policy: String,
 }
 
 /// The terms of an experiment.
-#[derive(ToSchema)]
+#[derive(ToSchema, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[schema(as = Experiment)]
 pub(in crate::http) struct ExperimentBody {
     name: String,
@@ -159,10 +167,17 @@ pub(in crate::http) struct ExperimentBody {
     /// Every route that learns without it.
     route: Option<String>,
     /// `"5%"` or `0.05`, at most half.
-    #[schema(value_type = Object)]
-    share: serde_json::Value,
+    share: Share,
     /// Limits by guard; all four with their defaults without it.
     guards: Option<std::collections::BTreeMap<String, f64>>,
+}
+
+/// A percentage or a fraction.
+#[derive(ToSchema, Deserialize)]
+#[serde(untagged)]
+enum Share {
+    Percent(String),
+    Fraction(f64),
 }
 
 /// The order is in the log; the router follows within a second.

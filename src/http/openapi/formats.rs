@@ -1,8 +1,9 @@
 //! Shapes of the client formats beside chat completions.
 
+use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{ErrorObject, Extension, Message};
+use super::{ErrorObject, Extension, Inputs, Texts};
 
 /// An OpenAI Responses request. Stateless: `store` may be false only, and nothing may refer to an earlier response.
 #[derive(ToSchema)]
@@ -11,8 +12,7 @@ pub(in crate::http) struct ResponsesRequest {
     #[schema(example = "auto")]
     model: String,
     /// A text or a list of items.
-    #[schema(value_type = Object)]
-    input: serde_json::Value,
+    input: Texts,
     /// The system prompt.
     #[schema(nullable)]
     instructions: Option<String>,
@@ -31,7 +31,7 @@ pub(in crate::http) struct ResponsesRequest {
 }
 
 /// An OpenAI response.
-#[derive(ToSchema)]
+#[derive(ToSchema, Deserialize)]
 pub(in crate::http) struct ResponsesAnswer {
     /// Accepted wherever a decision id is.
     id: String,
@@ -55,8 +55,7 @@ pub(in crate::http) struct CompletionsRequest {
     #[schema(example = "auto")]
     model: String,
     /// A text, or a list of one.
-    #[schema(value_type = Object)]
-    prompt: serde_json::Value,
+    prompt: Inputs,
     /// The longest answer, in tokens; 16 when not given.
     #[schema(nullable, minimum = 1)]
     max_tokens: Option<u32>,
@@ -69,7 +68,7 @@ pub(in crate::http) struct CompletionsRequest {
 }
 
 /// A text completion.
-#[derive(ToSchema)]
+#[derive(ToSchema, Deserialize)]
 pub(in crate::http) struct CompletionsAnswer {
     /// Accepted wherever a decision id is.
     id: String,
@@ -90,12 +89,11 @@ pub(in crate::http) struct MessagesRequest {
     /// The longest answer, in tokens.
     #[schema(nullable, minimum = 1)]
     max_tokens: Option<u32>,
-    /// Turns of `user` and `assistant`; contents are texts or lists of blocks.
     #[schema(min_items = 1)]
-    messages: Vec<Message>,
+    messages: Vec<Turn>,
     /// A text or a list of text blocks.
-    #[schema(nullable, value_type = Option<Object>)]
-    system: Option<serde_json::Value>,
+    #[schema(nullable)]
+    system: Option<Texts>,
     /// Server-sent events instead of one body.
     #[schema(nullable)]
     stream: Option<bool>,
@@ -104,8 +102,24 @@ pub(in crate::http) struct MessagesRequest {
     pointsman: Option<Extension>,
 }
 
-/// An Anthropic message.
+/// One turn.
 #[derive(ToSchema)]
+struct Turn {
+    role: Speaker,
+    /// A text or a list of blocks.
+    content: Texts,
+}
+
+/// Whose turn it is.
+#[derive(ToSchema, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Speaker {
+    User,
+    Assistant,
+}
+
+/// An Anthropic message.
+#[derive(ToSchema, Deserialize)]
 pub(in crate::http) struct MessagesAnswer {
     /// Accepted wherever a decision id is.
     id: String,
