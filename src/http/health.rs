@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
+use tokio::runtime::Handle;
 
 use super::Api;
 use crate::telemetry::METRICS_CONTENT_TYPE;
@@ -23,6 +24,7 @@ pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let now = service.readiness();
     service.metrics.store(now.queued, now.dropped);
     service.metrics.learner(now.learned, now.committed, now.set_aside);
+    service.metrics.tasks(Handle::current().metrics().num_alive_tasks());
     service.show_drift();
     service.show_upstreams();
     ([(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], service.metrics.render()).into_response()

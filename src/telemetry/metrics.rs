@@ -126,6 +126,7 @@ pub struct Metrics {
     drift: Family<SignalLabels, Gauge<f64, AtomicU64>>,
     drift_alarms: Counter,
     condition: Family<ArmLabel, Gauge<f64, AtomicU64>>,
+    tasks: Gauge,
     upstreams: Upstreams,
 }
 
@@ -158,6 +159,7 @@ impl Metrics {
             drift: Family::default(),
             drift_alarms: Counter::default(),
             condition: Family::default(),
+            tasks: Gauge::default(),
             upstreams: Upstreams::default(),
         };
         metrics.register_requests();
@@ -212,6 +214,11 @@ impl Metrics {
         r.register("drift_alarms", "Alarms since the log began", self.drift_alarms.clone());
         let help = "Condition of the quality regression";
         r.register("learner_condition", help, self.condition.clone());
+        r.register(
+            "tasks",
+            "Tasks of the runtime: connections, requests, what runs behind",
+            self.tasks.clone(),
+        );
     }
 
     fn route(&self, name: Option<&str>) -> String {
@@ -245,6 +252,11 @@ impl Metrics {
     pub fn attempt(&self, attempt: &Attempt) {
         let labels = AttemptLabels { arm: self.arm(&attempt.arm), end: attempt.end.as_str() };
         self.attempts.get_or_create(&labels).inc();
+    }
+
+    /// How many tasks the runtime has.
+    pub fn tasks(&self, alive: usize) {
+        self.tasks.set(i64::try_from(alive).unwrap_or(i64::MAX));
     }
 
     /// A model was asked a second time.
