@@ -19,7 +19,7 @@ use crate::config::{
 use crate::dispatch::{Health, Upstream};
 use crate::domain::{ArmId, BudgetLimits, ExperimentName, Period, Seq};
 use crate::embed::{EmbedError, Encoder, EncoderOptions, Student, WeightSource, Windower};
-use crate::http::{Api, OpenWithoutKeys, Places, ServeOptions};
+use crate::http::{AdminTo, Api, OpenWithoutKeys, Places, ServeOptions, Tls};
 use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, LearningOptions};
 use crate::policy::{self, GuardSettings, LearnedState, Learner, SimplePolicy, StateError};
 use crate::provider::{self, ProviderBuildError};
@@ -101,10 +101,12 @@ pub enum AppError {
 pub struct Running {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Where `/admin` listens, when that is elsewhere.
+    pub admin_addr: Option<SocketAddr>,
     /// Its use cases, for those in the same process.
     pub service: Arc<Service>,
     stop: watch::Sender<bool>,
-    server: JoinHandle<()>,
+    servers: Vec<JoinHandle<()>>,
     judge: Option<JoinHandle<()>>,
 }
 
@@ -113,10 +115,48 @@ pub struct Running {
 /// # Errors
 /// When a part cannot be started; what was started is stopped.
 pub async fn start(settings: Settings) -> Result<Running, AppError> {
-    let listen = settings.server.listen;
-    let server = settings.server;
+    let (server, tls) = (settings.server, settings.tls.clone());
     let service =
         tokio::task::spawn_blocking(move || build(settings)).await.map_err(|_| AppError::Interrupted)??;
+    let service = Arc::new(service);
+    let main = bind(server.listen, &service).await?;
+    let admin = match server.admin_listen {
+        Some(listen) => Some(bind(listen, &service).await?),
+        None => None,
+    };
+    let (addr, admin_addr) = (main.addr, admin.as_ref().map(|door| door.addr));
+    let judge = service::start_judge(&service);
+    let (stop, stopping) = watch::channel(false);
+    let places = Arc::new(Places::new(server.max_connections, server.max_in_flight_per_key));
+    let guesses = Arc::default();
+    let open = |door: Door, admin| {
+        let api = Api {
+            service: Arc::clone(&service),
+            max_body_bytes: server.max_body_bytes,
+            body_timeout: server.body_timeout,
+            keep_alive: server.keep_alive,
+            guesses: Arc::clone(&guesses),
+            places: Arc::clone(&places),
+            open_without_keys: door.open_without_keys,
+            admin,
+        };
+        let options = serve_options(&server, tls.clone());
+        tokio::spawn(crate::http::serve(door.listener, api, options, stopping.clone()))
+    };
+    let admin_of_main = if admin.is_some() { AdminTo::Nobody } else { AdminTo::Loopback };
+    let mut servers = vec![open(main, admin_of_main)];
+    servers.extend(admin.map(|door| open(door, AdminTo::Everybody)));
+    Ok(Running { addr, admin_addr, service, stop, servers, judge })
+}
+
+/// A bound address.
+struct Door {
+    listener: TcpListener,
+    addr: SocketAddr,
+    open_without_keys: OpenWithoutKeys,
+}
+
+async fn bind(listen: SocketAddr, service: &Service) -> Result<Door, AppError> {
     let open_without_keys =
         if listen.ip().is_loopback() { OpenWithoutKeys::Yes } else { OpenWithoutKeys::No };
     if open_without_keys == OpenWithoutKeys::No && service.store.key_snapshot().is_empty() {
@@ -124,20 +164,7 @@ pub async fn start(settings: Settings) -> Result<Running, AppError> {
     }
     let listener = TcpListener::bind(listen).await.map_err(|source| AppError::Listen { listen, source })?;
     let addr = listener.local_addr().map_err(|source| AppError::Listen { listen, source })?;
-    let service = Arc::new(service);
-    let judge = service::start_judge(&service);
-    let (stop, stopping) = watch::channel(false);
-    let api = Api {
-        service: Arc::clone(&service),
-        max_body_bytes: server.max_body_bytes,
-        body_timeout: server.body_timeout,
-        keep_alive: server.keep_alive,
-        guesses: Arc::default(),
-        places: Arc::new(Places::new(server.max_connections, server.max_in_flight_per_key)),
-        open_without_keys,
-    };
-    let server = tokio::spawn(crate::http::serve(listener, api, serve_options(&server), stopping));
-    Ok(Running { addr, service, stop, server, judge })
+    Ok(Door { listener, addr, open_without_keys })
 }
 
 impl Running {
@@ -148,8 +175,10 @@ impl Running {
             implicit.stop();
         }
         self.stop.send_replace(true);
-        if let Err(error) = self.server.await {
-            tracing::error!(%error, "the server did not end well");
+        for server in self.servers {
+            if let Err(error) = server.await {
+                tracing::error!(%error, "a server did not end well");
+            }
         }
         if let Some(judge) = self.judge {
             judge.abort();
@@ -171,8 +200,9 @@ impl Running {
     }
 }
 
-fn serve_options(server: &ServerSettings) -> ServeOptions {
+fn serve_options(server: &ServerSettings, tls: Option<Tls>) -> ServeOptions {
     ServeOptions {
+        tls,
         max_open_connections: server.max_open_connections,
         header_timeout: server.header_timeout,
         write_timeout: server.write_timeout,
@@ -334,6 +364,8 @@ fn upstream(
     wanted.headers.clone_from(&settings.headers);
     wanted.auth_header.clone_from(&settings.auth_header);
     wanted.query.clone_from(&settings.query);
+    wanted.ca_pem.clone_from(&settings.ca_pem);
+    wanted.allow_link_local = settings.allow_link_local;
     wanted.connect_timeout = connect_timeout(settings, all);
     Ok(Upstream::new(provider::build(wanted)?, settings.limits, settings.conduct))
 }

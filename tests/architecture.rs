@@ -35,6 +35,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("axum", &["http", "sim"]),
     ("hyper", &["http"]),
     ("hyper_util", &["http"]),
+    ("tokio_rustls", &["http"]),
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),
     ("candle_core", &["embed"]),
@@ -213,4 +214,53 @@ fn the_checks_see_what_they_should() {
     let code = "use crate::{policy::Ask, domain::{Arm, ArmId}, store};\nlet x = crate::http::f();";
     let heads: Vec<_> = heads_after(code, "crate::").into_iter().collect();
     assert_eq!(heads, ["domain", "http", "policy", "store"]);
+}
+
+/// What SQL is recognised by inside of a text.
+const SQL: &[&str] = &[
+    "SELECT ", "INSERT ", "UPDATE ", "DELETE ", "PRAGMA ", "CREATE ", "DROP ", "WHERE ", "ORDER BY",
+    "ATTACH ",
+];
+
+/// Values reach the database as bound parameters only: no statement is put together from texts that are not constants.
+#[test]
+fn no_sql_is_built_from_values() {
+    let mut seen = 0;
+    for source in sources().iter().filter(|s| s.module == "store") {
+        if source.path.components().any(|part| part.as_os_str() == "tests") {
+            continue;
+        }
+        for (at, _) in source.code.match_indices("format!(").chain(source.code.match_indices(".push_str(")) {
+            let argument: String = source.code[at..].chars().take(240).collect();
+            let argument = argument.split(");").next().unwrap_or_default().to_ascii_uppercase();
+            let found = SQL.iter().find(|word| argument.contains(*word));
+            assert!(found.is_none(), "{}: SQL inside of a format: {argument}", source.path.display());
+        }
+        for call in ["prepare(", "prepare_cached(", "execute(", "execute_batch(", "query_row("] {
+            for (at, _) in source.code.match_indices(call) {
+                seen += 1;
+                let argument = source.code[at + call.len()..].trim_start();
+                let is_built =
+                    ["&format!", "format!", "&[", "String::"].iter().any(|b| argument.starts_with(b));
+                let is_bound = argument.starts_with("&[") && call == "execute(";
+                assert!(
+                    !is_built || is_bound,
+                    "{}: {call}{}",
+                    source.path.display(),
+                    &argument[..40.min(argument.len())]
+                );
+            }
+        }
+    }
+    assert!(seen > 20, "the walk saw only {seen} statements");
+}
+
+/// TLS is checked everywhere: nothing switches it off.
+#[test]
+fn no_certificate_goes_unchecked() {
+    for source in sources() {
+        for word in ["danger_accept_invalid", "tls_danger", "dangerous()", "ServerCertVerifier"] {
+            assert!(!source.code.contains(word), "{}: {word}", source.path.display());
+        }
+    }
 }

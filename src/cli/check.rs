@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_printed_and_the_code_is_two() {
+    fn g1_every_fault_is_printed_and_the_code_is_two() {
         let text = "schema_version = 1\n[server]\nlisen = 1\n[store]\nurl = 5\n";
         let (code, printed) = checked(text, false);
         assert_eq!(code, 2);

@@ -11,7 +11,7 @@ use crate::domain::BudgetLimits;
 pub(super) use calls::{RawCalls, RawHedge, RawRetry, RawTimeouts};
 pub(super) use experiments::RawExperiment;
 pub(super) use models::{RawModel, RawPrice, RawPrior};
-pub(super) use server::RawServer;
+pub(super) use server::{RawServer, RawTls};
 
 /// The longest time that any key takes: one day.
 const DAY_MS: u64 = 86_400_000;
@@ -150,6 +150,8 @@ pub(super) struct RawProvider {
     pub(super) headers: Vec<(String, At<String>)>,
     pub(super) auth_header: Option<At<String>>,
     pub(super) query: Vec<(String, At<String>)>,
+    pub(super) ca_file: Option<At<String>>,
+    pub(super) allow_link_local: Option<At<bool>>,
     pub(super) max_in_flight: Option<At<u64>>,
     pub(super) retry_budget: Option<At<f64>>,
     pub(super) calls: RawCalls,
@@ -170,6 +172,8 @@ impl RawProvider {
             headers: keys.named_texts("headers"),
             auth_header: keys.text("auth_header"),
             query: keys.named_texts("query"),
+            ca_file: keys.text("ca_file"),
+            allow_link_local: keys.flag("allow_link_local"),
             max_in_flight: keys.whole("max_in_flight", 1, 1_000_000),
             retry_budget: keys.number("retry_budget"),
             calls: RawCalls::read(&mut keys),

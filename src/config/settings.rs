@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
 use crate::dispatch::{Conduct, UpstreamLimits};
 use crate::domain::{ArmId, Catalog, Experiment, PriceSource, ProviderId};
+use crate::http::Tls;
 use crate::policy::GuardSettings;
 use crate::routing::Route;
 use crate::service::BudgetPlan;
@@ -20,6 +22,8 @@ use crate::service::JudgeSettings;
 pub struct Settings {
     /// The listener and its bounds.
     pub server: ServerSettings,
+    /// `[server.tls]`; `None`: clients come in the clear.
+    pub tls: Option<Tls>,
     /// Where the log lies and what of a prompt it keeps.
     pub store: StoreSettings,
     /// The local encoder.
@@ -54,6 +58,8 @@ pub struct Settings {
 pub struct ServerSettings {
     /// Where to listen; beyond loopback only with client keys.
     pub listen: SocketAddr,
+    /// Where `/admin` is served, and only there; `None`: on `listen`, for callers on this machine.
+    pub admin_listen: Option<SocketAddr>,
     /// Longest request body.
     pub max_body_bytes: usize,
     /// Requests in flight at one time; more are shed with 503.
@@ -78,6 +84,7 @@ impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: None,
             max_body_bytes: 8 << 20,
             max_connections: 1024,
             max_in_flight_per_key: 512,
@@ -271,6 +278,10 @@ pub struct ProviderSettings {
     pub auth_header: Option<String>,
     /// Added to each call's URL.
     pub query: Vec<(String, String)>,
+    /// Who may vouch for the server, PEM; `None`: the system's authorities.
+    pub ca_pem: Option<Arc<[u8]>>,
+    /// Whether link-local and metadata addresses may be called.
+    pub allow_link_local: bool,
     /// What it may be sent.
     pub limits: UpstreamLimits,
     /// How its models are called when they are asked for by name.

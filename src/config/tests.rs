@@ -138,7 +138,7 @@ fn the_catalogs_version_tells_one_set_of_prices_from_another() {
 }
 
 #[test]
-fn all_faults_of_a_file_come_at_once_in_the_order_of_their_lines() {
+fn g1_all_faults_of_a_file_come_at_once_in_the_order_of_their_lines() {
     let text = r#"schema_version = 2
 [server]
 lisen = "127.0.0.1:8080"
@@ -183,7 +183,7 @@ fn text_that_is_no_toml_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_model_that_stands_twice_is_refused_and_hides_nothing() {
+fn g1_a_model_that_stands_twice_is_refused_and_hides_nothing() {
     let again =
         "[models.\"openai/gpt-5-mini\"]\nprovider = \"openai\"\nmodel = \"gpt-5-mini\"\n[server]\nport = 1\n";
     let found = faults(&with(again));
@@ -197,7 +197,7 @@ fn a_model_that_stands_twice_is_refused_and_hides_nothing() {
 }
 
 #[test]
-fn a_missing_secret_names_its_variable() {
+fn g1_a_missing_secret_names_its_variable() {
     let none = |_: &str| None;
     let faults = parse(&with(""), Path::new("f"), &none).unwrap_err();
     assert_eq!(faults.faults.len(), 1);

@@ -280,3 +280,61 @@ impl Feedback {
         Ok(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: &str = "0192f0c1-0000-7000-8000-000000000000";
+
+    fn report(value: Option<f64>, weight: f64, cost_usd: Option<f64>, latency_ms: Option<f64>) -> Feedback {
+        Feedback {
+            id: ID.parse().unwrap(),
+            at: UnixMs(0),
+            decision: ID.parse().unwrap(),
+            name: "quality".into(),
+            value,
+            verdict: None,
+            source: Source::User,
+            weight,
+            comment: None,
+            idempotency_key: None,
+            usage: None,
+            cost_usd,
+            latency_ms,
+            error: None,
+            key: None,
+            arm: None,
+            tick: 1,
+            replaces: None,
+            versus: None,
+            episode: None,
+            judged: None,
+            overlaps: Vec::new(),
+        }
+    }
+
+    /// Any number that eight bytes can hold, and often one near a bound.
+    fn number() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            any::<u64>().prop_map(f64::from_bits),
+            prop_oneof![Just(0.0), Just(-0.0), Just(1.0), Just(1.0 + f64::EPSILON), Just(-f64::MIN_POSITIVE)],
+            0.0..=1.0f64,
+            Just(f64::NAN),
+            Just(f64::INFINITY),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn f5_any_number_is_in_range_or_refused(value in number(), weight in number(), cost in number(), latency in number()) {
+            let good = (0.0..=1.0).contains(&value)
+                && weight > 0.0 && weight <= 1.0
+                && (0.0..=1e6).contains(&cost)
+                && (0.0..=1e9).contains(&latency);
+            prop_assert_eq!(report(Some(value), weight, Some(cost), Some(latency)).checked().is_ok(), good);
+        }
+    }
+}

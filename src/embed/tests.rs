@@ -295,7 +295,7 @@ async fn a_panic_is_an_error_to_its_callers_and_the_worker_lives_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_vector_that_is_not_finite_is_an_error_and_is_not_kept() {
+async fn o3_a_vector_that_is_not_finite_is_an_error_and_is_not_kept() {
     let bench = bench(8);
     bench.leave.send(Act::Nan).unwrap();
     let refused = bench.encoder.embed("text", "", LONG).await;

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::error::HttpError;
 use super::guesses::Peer;
-use super::{Api, OpenWithoutKeys};
+use super::{AdminTo, Api, OpenWithoutKeys};
 use crate::domain::KeyId;
 use crate::service::{self, Meter};
 use crate::store::{KeyRow, Scope};
@@ -47,6 +47,9 @@ pub(super) async fn layer(
     next: Next,
 ) -> Result<Response, HttpError> {
     let path = request.uri().path();
+    if is_admin(path) && api.admin == AdminTo::Nobody {
+        return Err(HttpError::no_path(path));
+    }
     let caller = if OPEN.contains(&path) { Caller::default() } else { guarded(&api, path, &request)? };
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
@@ -90,7 +93,7 @@ fn admit(api: &Api, scope: Scope, headers: &HeaderMap) -> Result<Caller, Refused
 }
 
 /// `Authorization: Bearer KEY` as OpenAI's SDKs send it, or `x-api-key: KEY` as Anthropic's do.
-fn secret(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn secret(headers: &HeaderMap) -> Option<&str> {
     let bearer = headers.get("authorization").and_then(|v| v.to_str().ok()).and_then(|v| {
         let (scheme, key) = v.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
@@ -98,12 +101,16 @@ fn secret(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(|| headers.get("x-api-key").and_then(|v| v.to_str().ok())).filter(|key| !key.is_empty())
 }
 
+fn is_admin(path: &str) -> bool {
+    path == "/admin" || path.starts_with("/admin/")
+}
+
 fn scope_of(path: &str) -> Scope {
     match path {
         "/feedback" | "/v1/feedback" => Scope::Feedback,
         "/metrics" => Scope::Read,
         _ if path.starts_with("/v1/decisions/") => Scope::Read,
-        _ if path == "/admin" || path.starts_with("/admin/") => Scope::Admin,
+        _ if is_admin(path) => Scope::Admin,
         _ => Scope::Infer,
     }
 }

@@ -99,6 +99,12 @@ impl HttpError {
         Self::new(StatusCode::UNAUTHORIZED, "authentication_error", "unauthorized", message)
     }
 
+    pub(super) fn no_path(path: &str) -> Self {
+        let path: String = path.chars().take(120).collect();
+        let message = format!("there is no path {path:?}; see /openapi.json");
+        Self::invalid_request(StatusCode::NOT_FOUND, "not_found", message)
+    }
+
     pub(super) fn forbidden(scope: &str) -> Self {
         let message = format!("this key lacks the scope {scope:?}");
         Self::new(StatusCode::FORBIDDEN, "permission_error", "forbidden", message)
@@ -360,12 +366,7 @@ impl IntoResponse for HttpError {
 }
 
 pub(super) async fn no_such_path(request: Request) -> HttpError {
-    let path: String = request.uri().path().chars().take(120).collect();
-    HttpError::invalid_request(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        format!("there is no path {path:?}; see /openapi.json"),
-    )
+    HttpError::no_path(request.uri().path())
 }
 
 pub(super) async fn no_such_method(request: Request) -> HttpError {

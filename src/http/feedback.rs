@@ -47,16 +47,21 @@ const FIELDS: &[&str] = &[
 )]
 pub(super) async fn create(State(api): State<Api>, incoming: Incoming) -> Result<Response, HttpError> {
     let Incoming { caller, bytes } = incoming;
-    if bytes.len() > MAX_BODY_BYTES {
-        return Err(HttpError::too_large(MAX_BODY_BYTES));
-    }
-    let value: Value = serde_json::from_slice(&bytes).map_err(|e| unreadable(&bytes, &e))?;
-    let Value::Object(object) = value else {
-        return Err(HttpError::bad_request("the body must be a JSON object"));
-    };
+    let object = parse(&bytes)?;
     match object.get("feedback") {
         Some(list) => several(&api, &caller, list).await,
         None => Ok(Json(one(&api, &caller, &object).await?).into_response()),
+    }
+}
+
+/// The body as an object.
+pub(super) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, HttpError> {
+    if bytes.len() > MAX_BODY_BYTES {
+        return Err(HttpError::too_large(MAX_BODY_BYTES));
+    }
+    match serde_json::from_slice(bytes).map_err(|e| unreadable(bytes, &e))? {
+        Value::Object(object) => Ok(object),
+        _ => Err(HttpError::bad_request("the body must be a JSON object")),
     }
 }
 
@@ -116,7 +121,7 @@ fn outside_text(before: &str) -> bool {
 }
 
 /// On what, and what it says.
-fn read(object: &Map<String, Value>) -> Result<(Subject, Report), HttpError> {
+pub(super) fn read(object: &Map<String, Value>) -> Result<(Subject, Report), HttpError> {
     if let Some(unknown) = object.keys().find(|k| !FIELDS.contains(&k.as_str())) {
         let shown: String = unknown.chars().take(60).collect();
         return Err(HttpError::invalid_field(

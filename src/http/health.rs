@@ -22,7 +22,7 @@ pub(super) async fn ready(State(api): State<Api>) -> Response {
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let service = &api.service;
     let now = service.readiness();
-    service.metrics.store(now.queued, now.dropped);
+    service.metrics.store(now.queued, now.dropped, service.store.is_healthy());
     service.metrics.learner(now.learned, now.committed, now.set_aside);
     service.metrics.tasks(Handle::current().metrics().num_alive_tasks());
     service.show_drift();

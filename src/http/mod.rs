@@ -20,12 +20,14 @@ mod limits;
 mod messages;
 mod models;
 mod openapi;
+pub mod parts;
 mod patient;
 mod rates;
 mod responses;
 mod route;
 mod serve;
 mod sse;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,7 @@ pub use guesses::Guesses;
 pub use limits::Places;
 pub use openapi::document as openapi_document;
 pub use serve::{ServeOptions, serve};
+pub use tls::{Tls, TlsError};
 
 /// What the HTTP side needs.
 #[derive(Clone)]
@@ -60,6 +63,19 @@ pub struct Api {
     pub places: Arc<Places>,
     /// Whether requests without a key are served while no key exists; only on a loopback address.
     pub open_without_keys: OpenWithoutKeys,
+    /// Who may call `/admin`.
+    pub admin: AdminTo,
+}
+
+/// From where `/admin` can be called, with a key of that scope. To others there is no such path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AdminTo {
+    /// From everywhere: the listener is there for it.
+    Everybody,
+    /// From this machine.
+    Loopback,
+    /// From nowhere: it has a listener of its own.
+    Nobody,
 }
 
 /// Whether an instance without any key serves everybody who reaches it.
@@ -73,8 +89,12 @@ pub enum OpenWithoutKeys {
 
 /// All paths.
 pub fn router(api: Api) -> Router {
-    Router::new()
-        .route("/v1/chat/completions", post(chat::create))
+    router_with(Router::new(), api)
+}
+
+/// All paths, and those of `more` behind the same layers.
+pub fn router_with(more: Router<Api>, api: Api) -> Router {
+    more.route("/v1/chat/completions", post(chat::create))
         .route("/v1/responses", post(responses::create))
         .route("/v1/completions", post(completions::create))
         .route("/v1/messages", post(messages::create))

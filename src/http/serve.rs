@@ -1,6 +1,7 @@
 //! The listener: accepts until it is told to stop, then drains. What a connection may do without sending a request is bounded here.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +20,8 @@ use tokio_util::task::TaskTracker;
 
 use super::guesses::Peer;
 use super::patient::Patient;
-use super::{Api, router};
+use super::tls::{Encrypted, Tls};
+use super::{AdminTo, Api, router};
 use crate::telemetry::Shed;
 
 /// Longest head of a request, bytes.
@@ -30,11 +33,13 @@ const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 /// Bounds of the listener.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ServeOptions {
+    /// With which certificate; `None`: in the clear.
+    pub tls: Option<Tls>,
     /// Connections that are open, idle ones too.
     pub max_open_connections: usize,
-    /// From a connection's begin, or its last answer, to the end of the next request's head.
+    /// From a connection's begin, or its last answer, to the end of the next request's head. Bounds the TLS handshake too.
     pub header_timeout: Duration,
     /// Longest that a client may read nothing of an answer.
     pub write_timeout: Duration,
@@ -45,7 +50,7 @@ pub struct ServeOptions {
 /// Serves until `stopping` turns true, then for at most the grace time until all requests have ended.
 pub async fn serve(listener: TcpListener, api: Api, options: ServeOptions, stopping: watch::Receiver<bool>) {
     let metrics = Arc::clone(&api.service.metrics);
-    let app = router(api);
+    let apps = Apps::of(api);
     let places = Arc::new(Semaphore::new(options.max_open_connections.min(Semaphore::MAX_PERMITS)));
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     loop {
@@ -63,12 +68,18 @@ pub async fn serve(listener: TcpListener, api: Api, options: ServeOptions, stopp
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             metrics.shed(Shed::Connection);
-            turn_away(socket);
+            if options.tls.is_none() {
+                turn_away(socket);
+            }
             continue;
         };
-        let peer = Peer(peer.ip());
-        let open = Open { socket, peer, app: app.clone(), options, _place: place };
-        connections.spawn(open.serve(stopping.clone(), cut.clone()));
+        let open = Open {
+            peer: Peer(peer.ip()),
+            app: apps.for_peer(peer).clone(),
+            options: options.clone(),
+            _place: place,
+        };
+        connections.spawn(open.serve(socket, stopping.clone(), cut.clone()));
     }
     drop(listener);
     connections.close();
@@ -92,9 +103,28 @@ fn turn_away(socket: TcpStream) {
     let _ = socket.into_std().and_then(|mut socket| socket.write(TOO_MANY));
 }
 
+/// All paths, as callers on this machine see them and as others do. Chosen once per connection.
+struct Apps {
+    near: Router,
+    far: Router,
+}
+
+impl Apps {
+    fn of(api: Api) -> Self {
+        let far = match api.admin {
+            AdminTo::Loopback => AdminTo::Nobody,
+            other => other,
+        };
+        Self { near: router(api.clone()), far: router(Api { admin: far, ..api }) }
+    }
+
+    fn for_peer(&self, peer: SocketAddr) -> &Router {
+        if peer.ip().to_canonical().is_loopback() { &self.near } else { &self.far }
+    }
+}
+
 /// One connection.
 struct Open {
-    socket: TcpStream,
     peer: Peer,
     app: Router,
     options: ServeOptions,
@@ -102,10 +132,27 @@ struct Open {
 }
 
 impl Open {
-    async fn serve(self, stopping: watch::Receiver<bool>, cut: CancellationToken) {
+    async fn serve(self, socket: TcpStream, stopping: watch::Receiver<bool>, cut: CancellationToken) {
         // Events of a stream go out as they come.
-        let _ = self.socket.set_nodelay(true);
-        let io = TokioIo::new(Patient::new(self.socket, self.options.write_timeout));
+        let _ = socket.set_nodelay(true);
+        let Some(tls) = &self.options.tls else { return self.speak(socket, stopping, cut).await };
+        let handshake = tokio::time::timeout(self.options.header_timeout, tls.accept(socket));
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            () = told(stopping.clone()) => return,
+        };
+        match shaken {
+            Ok(Ok(encrypted)) => Box::pin(self.speak::<Encrypted>(encrypted, stopping, cut)).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn speak<S>(self, stream: S, stopping: watch::Receiver<bool>, cut: CancellationToken)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let io = TokioIo::new(Patient::new(stream, self.options.write_timeout));
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
             .header_read_timeout(self.options.header_timeout)

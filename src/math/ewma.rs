@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A clock that was ahead by more than this was wrong: what comes after it was set back starts from the new time.
+const WRONG_CLOCK_MS: i64 = 24 * 3_600_000;
+
 /// Decayed count, mean and variance; what lies one half life back counts half. Times are handed in, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TimedMoments {
@@ -34,7 +37,8 @@ impl TimedMoments {
         let before = value - self.mean;
         self.mean += before / self.weight;
         self.squares = self.squares * fade + before * (value - self.mean);
-        self.last_ms = self.last_ms.max(at_ms);
+        let was_wrong = self.last_ms.saturating_sub(at_ms) > WRONG_CLOCK_MS;
+        self.last_ms = if was_wrong { at_ms } else { self.last_ms.max(at_ms) };
     }
 
     /// How many observations' worth there is at that time.
@@ -103,13 +107,28 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_runs_back_neither_adds_weight_nor_turns_time_around() {
+    fn x4_a_clock_that_runs_back_neither_adds_weight_nor_turns_time_around() {
         let mut moments = TimedMoments::new(1000.0);
         moments.observe(1.0, 5000);
         moments.observe(2.0, 1000);
         assert!((moments.weight(0) - 2.0).abs() < 1e-12);
         assert!((moments.weight(6000) - 1.0).abs() < 1e-12);
         assert!((moments.mean() - 1.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn x4_after_a_year_ahead_and_back_it_forgets_as_before() {
+        let (year, mut moments) = (365 * 24 * 3_600_000, TimedMoments::new(1000.0));
+        moments.observe(1.0, 5000);
+        moments.observe(9.0, 5000 + year);
+        moments.observe(2.0, 6000);
+        moments.observe(2.0, 16_000);
+        let weight = moments.weight(16_000);
+        assert!(
+            (1.0..1.01).contains(&weight),
+            "ten half lives later the year ahead is all but forgotten: {weight}"
+        );
+        assert!((moments.mean() - 2.0).abs() < 0.02 && moments.variance().is_finite());
     }
 
     #[test]

@@ -132,7 +132,7 @@ fn stages_follow_each_other_and_a_failing_guard_ends_the_experiment() {
 }
 
 #[test]
-fn a_challenger_that_cannot_be_is_taken_back_and_the_champion_goes_on() {
+fn g3_a_challenger_that_cannot_be_is_taken_back_and_the_champion_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions::at(folder.path().join("log.db"))).unwrap();
     let learning = start(&store, 1000);

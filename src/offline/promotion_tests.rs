@@ -90,7 +90,7 @@ fn a_promoted_bundle_takes_over_and_learns_on_and_a_rollback_brings_back_the_one
 }
 
 #[test]
-fn a_bundle_that_cannot_be_taken_is_set_aside_and_learning_goes_on() {
+fn g4_a_bundle_that_cannot_be_taken_is_set_aside_and_learning_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(StoreOptions::at(folder.path().join("log.db"))).unwrap();
     write(&store, 1, 80);

@@ -1,14 +1,16 @@
 //! One HTTP client per provider: where calls go and what they carry.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::redirect::Policy;
-use reqwest::{Response, Url};
+use reqwest::{Certificate, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::body::{Body, Clock, MAX_ERROR_BODY};
+use super::resolver::{Resolver, is_link_local_host};
 use super::settings::{Format, ProviderBuildError, ProviderSettings};
 use super::{Fault, ProviderError, retry_after};
 use crate::domain::ProviderId;
@@ -39,9 +41,22 @@ impl Client {
     /// # Errors
     /// See [`super::build`].
     pub(super) fn new(settings: &ProviderSettings) -> Result<Self, ProviderBuildError> {
+        Self::resolving_by(settings, Resolver::system(settings.allow_link_local))
+    }
+
+    /// # Errors
+    /// See [`super::build`].
+    pub(super) fn resolving_by(
+        settings: &ProviderSettings,
+        resolver: Resolver,
+    ) -> Result<Self, ProviderBuildError> {
         let given = settings.base_url.as_deref().or(settings.format.default_base_url());
         let base_url = check_url(given.ok_or(ProviderBuildError::MissingBaseUrl)?)?;
+        if !settings.allow_link_local && base_url.host_str().is_some_and(is_link_local_host) {
+            return Err(ProviderBuildError::LinkLocal);
+        }
         let mut builder = reqwest::Client::builder()
+            .dns_resolver(Arc::new(resolver))
             .default_headers(fixed_headers(settings)?)
             .redirect(Policy::none())
             .referer(false)
@@ -57,6 +72,9 @@ impl Client {
         if base_url.scheme() == "http" {
             // Without TLS no roots are needed: a bare container has none, and reading them takes time.
             builder = builder.tls_certs_only([]);
+        } else if let Some(pem) = &settings.ca_pem {
+            let authorities = Certificate::from_pem_bundle(pem).ok().filter(|found| !found.is_empty());
+            builder = builder.tls_certs_only(authorities.ok_or(ProviderBuildError::BadAuthorities)?);
         }
         let http = builder.build().map_err(ProviderBuildError::Client)?;
         let query = encoded(&base_url, &settings.query);

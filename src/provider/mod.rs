@@ -4,7 +4,7 @@
 //! policies, decisions or routes, and picks none of our statuses.
 //!
 //! Invariants: host and key come from [`ProviderSettings`] and from nowhere else; no header of a client is sent on; redirects are
-//! not followed, because the key would travel with them; everything read is bounded, after decompression; dropping a reply (or
+//! not followed, because the key would travel with them; link-local and metadata addresses are refused after names are resolved; everything read is bounded, after decompression; dropping a reply (or
 //! the future that waits for one) closes the upstream call. An answer that ends without its end mark is an error, never mended.
 
 mod anthropic;
@@ -14,6 +14,7 @@ mod cohere;
 mod error;
 mod gemini;
 mod openai;
+mod resolver;
 mod retry_after;
 mod settings;
 mod stream;
@@ -30,6 +31,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use error::{Fault, ProviderError};
+pub use resolver::is_link_local_host;
+pub use retry_after::read as retry_after;
 pub use settings::{Format, ProviderBuildError, ProviderSettings};
 pub use stream::{Chunk, ChunkStream};
 pub use timeouts::Timeouts;

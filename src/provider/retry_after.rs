@@ -7,10 +7,10 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::HeaderMap;
 
 /// Longest wait that is believed.
-pub(super) const MAX_WAIT: Duration = Duration::from_secs(300);
+pub const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// Reads the wait from an answer's headers, capped at [`MAX_WAIT`]; `None` when there is none or it makes no sense.
-pub(super) fn read(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
     let from_ms = text("retry-after-ms").and_then(seconds).map(|s| s / 1000.0);
     let wait = from_ms.or_else(|| parse(text("retry-after")?, now))?;

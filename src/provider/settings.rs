@@ -1,5 +1,6 @@
 //! What a provider is made from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -80,6 +81,10 @@ pub struct ProviderSettings {
     pub auth_header: Option<String>,
     /// Added to each call's URL.
     pub query: Vec<(String, String)>,
+    /// Who may vouch for the server, PEM; `None`: the system's authorities.
+    pub ca_pem: Option<Arc<[u8]>>,
+    /// Whether link-local and metadata addresses may be called.
+    pub allow_link_local: bool,
     /// To connect, name look-up and TLS included.
     pub connect_timeout: Duration,
 }
@@ -95,6 +100,8 @@ impl ProviderSettings {
             headers: Vec::new(),
             auth_header: None,
             query: Vec::new(),
+            ca_pem: None,
+            allow_link_local: false,
             connect_timeout: Timeouts::default().connect,
         }
     }
@@ -114,6 +121,12 @@ pub enum ProviderBuildError {
         /// What was given, without credentials.
         url: String,
     },
+    /// An address where no upstream is, and credentials may be.
+    #[error("base_url leads to a link-local or metadata address; `allow_link_local = true` lets that pass")]
+    LinkLocal,
+    /// No certificate could be read.
+    #[error("ca_file holds no certificate in PEM form")]
+    BadAuthorities,
     /// A header name or value with forbidden characters, or one that is ours to set.
     #[error("header {name:?} cannot be sent: {why}")]
     BadHeader {

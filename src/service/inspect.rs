@@ -50,6 +50,8 @@ pub struct Readiness {
     pub queued: usize,
     /// Events that were not written because the queue was full or the disk refused.
     pub dropped: u64,
+    /// Whether the log can be written; completions are served all the same, feedback is refused.
+    pub store: &'static str,
     /// Rows that the learner could not use.
     pub set_aside: u64,
     /// Whether the learner is well; requests are served all the same.
@@ -116,6 +118,7 @@ impl Service {
             learned: status.applied,
             queued: self.store.queue_len(),
             dropped: self.store.dropped(),
+            store: if self.store.is_healthy() { "well" } else { "unwell: it cannot be written" },
             set_aside: status.set_aside,
             learner,
         }

@@ -104,6 +104,25 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the disk or the file is to blame, and not what was asked.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        use ErrorCode::{CannotOpen, SystemIoFailure};
+        let of_sqlite =
+            |e: &rusqlite::Error| matches!(e.sqlite_error_code(), Some(SystemIoFailure | CannotOpen));
+        match self {
+            Self::DiskFull => true,
+            Self::Sqlite { source, .. } => self.is_damage() || of_sqlite(source),
+            _ => false,
+        }
+    }
+
+    /// Whether the file no longer holds what was written to it.
+    pub(super) fn is_damage(&self) -> bool {
+        use ErrorCode::{DatabaseCorrupt, NotADatabase};
+        matches!(self, Self::Sqlite { source, .. }
+            if matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
+    }
+
     /// Names a fault of SQLite while doing something.
     pub(super) fn sqlite(doing: &'static str) -> impl Fn(rusqlite::Error) -> Self {
         move |source| match source.sqlite_error_code() {

@@ -13,13 +13,13 @@ pub(super) struct Log<'c> {
     last: Option<Seq>,
     /// Set by jobs that change client keys, so that the snapshot is read anew.
     pub(super) keys_changed: bool,
-    /// Set when a job found the disk full, though others may have fitted.
-    full: bool,
+    /// What a job found wrong with the disk or the file, though others may have gone through.
+    fault: Option<StoreError>,
 }
 
 impl<'c> Log<'c> {
     pub(super) fn new(tx: Transaction<'c>, now: UnixMs) -> Self {
-        Self { tx, now, last: None, keys_changed: false, full: false }
+        Self { tx, now, last: None, keys_changed: false, fault: None }
     }
 
     /// The transaction, for look-ups.
@@ -37,9 +37,9 @@ impl<'c> Log<'c> {
         self.last
     }
 
-    /// Whether a job found the disk full.
-    pub(super) fn is_full(&self) -> bool {
-        self.full
+    /// What a job found wrong with the disk or the file.
+    pub(super) fn fault(&self) -> Option<StoreError> {
+        self.fault.clone()
     }
 
     pub(super) fn commit(self) -> Result<(), StoreError> {
@@ -65,7 +65,9 @@ impl<'c> Log<'c> {
             return Err(error.clone());
         }
         (self.last, self.keys_changed) = before;
-        self.full |= matches!(error, StoreError::DiskFull);
+        if error.is_of_the_disk() {
+            self.fault = Some(error.clone());
+        }
         self.command("ROLLBACK TO job")?;
         self.command("RELEASE job")?;
         Ok(result)

@@ -91,9 +91,33 @@ fn create_or_check_file(path: &Path) -> Result<(), StoreError> {
         Ok(file) if !file.is_file() => Err(StoreError::NotADatabase(path.to_owned())),
         Ok(file) if file.len() == 0 => Err(StoreError::Empty(path.to_owned())),
         Ok(file) if file.permissions().readonly() => Err(StoreError::ReadOnly(path.to_owned())),
-        Ok(_) => Ok(()),
+        Ok(file) => {
+            close_to_others(path, &file);
+            Ok(())
+        }
     }
 }
+
+/// A log that everybody on the machine can read is closed to them; SQLite gives the files beside it the same mode.
+#[cfg(unix)]
+fn close_to_others(path: &Path, file: &fs::Metadata) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = file.permissions().mode();
+    if mode & 0o007 == 0 {
+        return;
+    }
+    match fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o770)) {
+        Ok(()) => {
+            tracing::warn!(path = %path.display(), "the database could be read by everybody on this machine; no longer")
+        }
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "the database can be read by everybody on this machine")
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn close_to_others(_: &Path, _: &fs::Metadata) {}
 
 fn folder_of(path: &Path) -> PathBuf {
     match path.parent() {

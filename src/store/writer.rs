@@ -115,8 +115,8 @@ pub(super) struct Shared {
 struct Committed {
     /// The last event in it.
     last: Option<Seq>,
-    /// Whether a job found the disk full.
-    full: bool,
+    /// What a job found wrong with the disk or the file.
+    fault: Option<StoreError>,
 }
 
 /// The thread's state.
@@ -125,12 +125,14 @@ pub(super) struct Writer {
     shared: std::sync::Arc<Shared>,
     data_version: i64,
     looked: Instant,
+    /// Set once the file was found damaged.
+    damage: Option<StoreError>,
 }
 
 impl Writer {
     /// Reads what the handles need to know before the thread starts.
     pub(super) fn new(connection: Connection, shared: std::sync::Arc<Shared>) -> Result<Self, StoreError> {
-        let mut writer = Self { connection, shared, data_version: 0, looked: Instant::now() };
+        let mut writer = Self { connection, shared, data_version: 0, looked: Instant::now(), damage: None };
         writer.data_version = writer.number("PRAGMA data_version")?;
         writer.refresh()?;
         Ok(writer)
@@ -178,12 +180,18 @@ impl Writer {
     fn commit(&mut self, mut batch: Vec<Message>) {
         let jobs = batch.iter().filter(|message| !matches!(message, Message::Close)).count();
         self.shared.queued.fetch_sub(jobs, Ordering::Relaxed);
-        let result = self.transact(&mut batch);
-        self.note_health(match &result {
-            Ok(Committed { full: true, .. }) => Err(&StoreError::DiskFull),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        });
+        let result = match &self.damage {
+            Some(damage) => Err(damage.clone()),
+            None => self.transact(&mut batch),
+        };
+        let fault = match &result {
+            Ok(committed) => committed.fault.as_ref(),
+            Err(error) => Some(error),
+        };
+        self.note_health(fault.map_or(Ok(()), Err));
+        if let Some(fault) = fault.filter(|fault| fault.is_damage()) {
+            self.note_damage(fault.to_string());
+        }
         if let Ok(Committed { last: Some(last), .. }) = result {
             self.shared.committed.send_replace(last);
         }
@@ -212,12 +220,20 @@ impl Writer {
             }
         }
         let (committed, keys_changed) =
-            (Committed { last: log.last(), full: log.is_full() }, log.keys_changed);
+            (Committed { last: log.last(), fault: log.fault() }, log.keys_changed);
         log.commit()?;
         if keys_changed {
             self.refresh_keys();
         }
         Ok(committed)
+    }
+
+    /// A damaged file is not written again: that could only make it worse. What can be read of it is read on.
+    fn note_damage(&mut self, detail: String) {
+        let path = self.connection.path().unwrap_or_default().into();
+        let damage = StoreError::Damaged { path, detail };
+        tracing::error!(error = %damage, "the database was damaged while in use: nothing more is written until a restart");
+        self.damage = Some(damage);
     }
 
     /// Says it once when commits begin to fail and once when they go through again.

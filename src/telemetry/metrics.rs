@@ -119,6 +119,7 @@ pub struct Metrics {
     feedback: Family<ResultLabel, Counter>,
     outclassed: Family<ArmLabel, Gauge>,
     store_queue: Gauge,
+    store_healthy: Gauge,
     dropped_events: Counter,
     applied_seq: Gauge,
     learner_lag: Gauge,
@@ -152,6 +153,7 @@ impl Metrics {
             feedback: Family::default(),
             outclassed: Family::default(),
             store_queue: Gauge::default(),
+            store_healthy: Gauge::default(),
             dropped_events: Counter::default(),
             applied_seq: Gauge::default(),
             learner_lag: Gauge::default(),
@@ -197,7 +199,9 @@ impl Metrics {
         let help = "1 for a model that is worse than its route's default beyond doubt";
         r.register("arm_outclassed", help, self.outclassed.clone());
         r.register("store_queue", "Events that wait to be written", self.store_queue.clone());
-        r.register("store_dropped_events", "Events lost to a full queue", self.dropped_events.clone());
+        r.register("store_healthy", "1 while the log can be written", self.store_healthy.clone());
+        let help = "Events lost to a full queue, a full or damaged disk";
+        r.register("store_dropped_events", help, self.dropped_events.clone());
         r.register(
             "learner_applied_seq",
             "The last event that the learner applied",
@@ -327,8 +331,9 @@ impl Metrics {
         self.outclassed.get_or_create(&ArmLabel { arm: self.arm(arm) }).set(i64::from(is));
     }
 
-    /// What the store says: jobs that wait, and all events lost so far.
-    pub fn store(&self, queued: usize, dropped_total: u64) {
+    /// What the store says: jobs that wait, all events lost so far, whether it can write.
+    pub fn store(&self, queued: usize, dropped_total: u64, is_healthy: bool) {
+        self.store_healthy.set(i64::from(is_healthy));
         self.store_queue.set(i64::try_from(queued).unwrap_or(i64::MAX));
         self.dropped_events.inner().fetch_max(dropped_total, Ordering::Relaxed);
     }

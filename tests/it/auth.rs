@@ -68,7 +68,7 @@ async fn scopes_expiry_and_revocation_hold() {
 }
 
 #[tokio::test]
-async fn another_keys_decision_looks_like_none() {
+async fn f4_another_keys_decision_looks_like_none() {
     let app = TestApp::start().await;
     key(&app, "alpha", &Scope::ALL, None).await;
     key(&app, "beta", &Scope::ALL, None).await;

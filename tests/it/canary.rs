@@ -89,7 +89,7 @@ async fn a_challenger_that_holds_takes_over_and_a_rollback_brings_back_what_was(
 }
 
 #[tokio::test]
-async fn a_challenger_whose_answers_are_worse_is_taken_back() {
+async fn g3_a_challenger_whose_answers_are_worse_is_taken_back() {
     let (app, policy) = app_with_bundle().await;
     start(&app, &policy, json!(0.5), json!({"quality_drop": 0.02, "cost_rise": 0.1})).await;
     for n in 0.. {
@@ -141,7 +141,7 @@ async fn orders_are_checked_and_one_experiment_runs_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_conversation_stays_on_its_side_and_a_restart_keeps_the_stage() {
+async fn g3_a_conversation_stays_on_its_side_and_a_restart_keeps_the_stage() {
     let (bundle, featurizer) = bundle();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.db");

@@ -35,7 +35,7 @@ async fn count(app: &TestApp, labels: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn while_the_encoder_is_saturated_the_student_reads_and_no_request_fails() {
+async fn o3_while_the_encoder_is_saturated_the_student_reads_and_no_request_fails() {
     let app = app(EmbedderKind::Adaptive, Duration::from_millis(20)).await;
     let asks: Vec<String> = (0..96).map(long_ask).collect();
     let read_by = join_all(asks.iter().map(|ask| routed_by(&app, ask))).await;

@@ -14,7 +14,7 @@ async fn report(app: &TestApp, body: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn the_same_again_has_the_same_id_and_a_revision_replaces() {
+async fn f1_the_same_again_has_the_same_id_and_a_revision_replaces() {
     let app = TestApp::start().await;
     let id = decision(&app).await;
     let (status, first) = report(&app, &json!({"decision_id": id, "value": 0.5})).await;
@@ -30,7 +30,7 @@ async fn the_same_again_has_the_same_id_and_a_revision_replaces() {
 }
 
 #[tokio::test]
-async fn a_completions_id_will_do_and_an_idempotency_key_is_bound_to_its_body() {
+async fn f2_an_idempotency_key_is_bound_to_its_body_and_a_completions_id_will_do() {
     let app = TestApp::start().await;
     decision(&app).await;
     let body = json!({"decision_id": "chatcmpl-plain", "verdict": "good_fit", "idempotency_key": "k1"});
@@ -56,7 +56,7 @@ async fn several_reports_are_answered_one_by_one() {
 }
 
 #[tokio::test]
-async fn what_is_refused_leaves_nothing_behind() {
+async fn f5_what_is_refused_leaves_nothing_behind() {
     let app = TestApp::start().await;
     let id = decision(&app).await;
     crate::chat::wait_for_completion(&app, &id).await;

@@ -36,7 +36,7 @@ async fn fixed_round_robin_cheapest_and_weighted_do_what_they_say() {
 }
 
 #[tokio::test]
-async fn when_the_encoder_cannot_answer_the_default_serves_and_says_so() {
+async fn o3_when_the_encoder_cannot_answer_the_default_serves_and_says_so() {
     let hasty = TestApp::hasty().await;
     let response = hasty.complete("auto", "Too late").await;
     assert_eq!(response.status(), 200);

@@ -58,6 +58,7 @@ fn settings(spec: RouterSpec) -> Settings {
     let provider = spec.arms.first().map_or_else(|| ProviderId::from("simulation"), |a| a.provider.clone());
     Settings {
         experiment: None,
+        tls: None,
         server: ServerSettings {
             listen: spec.listen,
             shutdown_grace: Duration::from_secs(2),
@@ -76,6 +77,8 @@ fn settings(spec: RouterSpec) -> Settings {
             headers: Vec::new(),
             auth_header: None,
             query: Vec::new(),
+            ca_pem: None,
+            allow_link_local: false,
             limits: Default::default(),
             conduct: Default::default(),
         }],

@@ -12,6 +12,7 @@ mod judge;
 mod providers;
 mod routes;
 mod sections;
+mod tls;
 
 use std::path::Path;
 
@@ -50,6 +51,7 @@ impl Check<'_> {
         let comparable_usd = self.comparable_usd(&raw.models, &catalog);
         Settings {
             server: self.server(&raw.server),
+            tls: raw.server.tls.as_ref().and_then(|tls| self.tls(tls)),
             store: self.store(&raw.store),
             embedder: self.embedder(&raw.embedder),
             learning: self.learning(&raw.learning),

@@ -11,6 +11,7 @@ use crate::config::read::{At, Place};
 use crate::config::settings::{ProviderFormat, ProviderSettings};
 use crate::config::vendors::{Vendor, owner, vendor, vendor_at};
 use crate::domain::ProviderId;
+use crate::provider::is_link_local_host;
 
 /// A provider as far as its entry is sound.
 pub(super) struct Provider {
@@ -81,6 +82,8 @@ impl Check<'_> {
             headers,
             auth_header: self.auth_header(raw),
             query: raw.query.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
+            ca_pem: self.authorities(raw),
+            allow_link_local: raw.allow_link_local.as_ref().is_some_and(|allow| allow.value),
             limits: self.upstream_limits(raw),
             conduct: conduct(&raw.calls),
         });
@@ -128,7 +131,13 @@ impl Check<'_> {
         }
         let advice = "write where the server is, for example `base_url = \"http://127.0.0.1:11434/v1\"`";
         let url = self.required(raw.base_url.as_ref(), &raw.place, "base_url", advice)?;
+        let allows = raw.allow_link_local.as_ref().is_some_and(|allow| allow.value);
         match http_url(&url.value) {
+            Ok(clean) if !allows && is_link_local(&clean) => {
+                let advice = "leads to a link-local or metadata address, where no model is served; if one is, write `allow_link_local = true`";
+                self.source.fault(&url.place, format!("{clean:?} {advice}"));
+                None
+            }
             Ok(clean) => Some(clean),
             Err(why) => {
                 self.source.fault(&url.place, format!("{:?} {why}", url.value));
@@ -189,6 +198,10 @@ impl Check<'_> {
         }
         Some(lower)
     }
+}
+
+fn is_link_local(url: &str) -> bool {
+    url.parse::<http::Uri>().is_ok_and(|uri| uri.host().is_some_and(is_link_local_host))
 }
 
 /// The address without a slash at its end.

@@ -63,6 +63,7 @@ impl Check<'_> {
         let overriding = self.secret(LISTEN_ENV).and_then(|value| self.listen(&At { value, place }));
         ServerSettings {
             listen: overriding.or(written).unwrap_or(default.listen),
+            admin_listen: raw.admin_listen.as_ref().and_then(|listen| self.listen(listen)),
             max_body_bytes: size(raw.max_body_bytes.as_ref(), default.max_body_bytes),
             max_connections: size(raw.max_connections.as_ref(), default.max_connections),
             max_in_flight_per_key: size(raw.max_in_flight_per_key.as_ref(), default.max_in_flight_per_key),

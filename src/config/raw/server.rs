@@ -1,10 +1,12 @@
 //! `[server]`
 
 use super::DAY_MS;
-use crate::config::read::{At, Section};
+use crate::config::read::{At, Place, Section};
 
 pub(in crate::config) struct RawServer {
     pub(in crate::config) listen: Option<At<String>>,
+    pub(in crate::config) admin_listen: Option<At<String>>,
+    pub(in crate::config) tls: Option<RawTls>,
     pub(in crate::config) max_body_bytes: Option<At<u64>>,
     pub(in crate::config) max_connections: Option<At<u64>>,
     pub(in crate::config) max_in_flight_per_key: Option<At<u64>>,
@@ -20,6 +22,8 @@ impl RawServer {
     pub(super) fn read(mut keys: Section<'_>) -> Self {
         let raw = Self {
             listen: keys.text("listen"),
+            admin_listen: keys.text("admin_listen"),
+            tls: RawTls::read(keys.section("tls")),
             max_body_bytes: keys.whole("max_body_bytes", 1024, 1 << 30),
             max_connections: keys.whole("max_connections", 1, 1_000_000),
             max_in_flight_per_key: keys.whole("max_in_flight_per_key", 1, 1_000_000),
@@ -30,6 +34,24 @@ impl RawServer {
             keep_alive_ms: keys.whole("keep_alive_ms", 1, DAY_MS),
             shutdown_grace_ms: keys.whole("shutdown_grace_ms", 0, DAY_MS),
         };
+        keys.finish();
+        raw
+    }
+}
+
+pub(in crate::config) struct RawTls {
+    pub(in crate::config) place: Place,
+    pub(in crate::config) cert: Option<At<String>>,
+    pub(in crate::config) key: Option<At<String>>,
+}
+
+impl RawTls {
+    fn read(mut keys: Section<'_>) -> Option<Self> {
+        let raw = keys.is_present().then(|| Self {
+            place: keys.place().clone(),
+            cert: keys.text("cert"),
+            key: keys.text("key"),
+        });
         keys.finish();
         raw
     }

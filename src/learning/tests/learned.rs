@@ -35,7 +35,7 @@ async fn its_state_after_restarts_is_the_fold_of_the_log_bit_for_bit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revised_report_ends_where_the_last_alone_would() {
+async fn f2_a_revised_report_ends_where_the_last_alone_would() {
     let [revised, plain] = [temporary(), temporary()];
     for (_, store) in [&revised, &plain] {
         write_log(store, 0, 8).await;

@@ -69,7 +69,7 @@ fn a_log_trains_a_policy_that_beats_it_and_whose_state_is_the_fold_of_the_log() 
 }
 
 #[test]
-fn what_must_not_serve_is_refused_with_the_reason() {
+fn g4_what_must_not_serve_is_refused_with_the_reason() {
     let empty = made_up(300, 0.0);
     let (_folder, store) = written(&empty);
     let nothing = train(&store, (&empty.schema, DIM), &options(), &mut |_, _| ());

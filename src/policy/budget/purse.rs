@@ -8,6 +8,9 @@ pub struct Amount(u64);
 
 const PER_USD: f64 = 1e9;
 
+/// A clock that was ahead by more than this was wrong: what comes after it was set back starts from the new time.
+const WRONG_CLOCK_MS: u64 = 24 * 3_600_000;
+
 impl Amount {
     /// Rounded up; what is negative or no number counts as nothing, what is beyond the type as the most.
     pub fn of_usd(usd: f64) -> Self {
@@ -83,6 +86,12 @@ struct Limit {
 }
 
 impl Limit {
+    /// Whether the clock was set back by more than a whole period since this one began.
+    fn was_ahead(&self, at: UnixMs) -> bool {
+        let (begin, _) = self.period.around(UnixMs(self.ends.0.saturating_sub(1)));
+        at < self.period.around(UnixMs(begin.0.saturating_sub(1))).0
+    }
+
     fn left(&self, reserved: Amount) -> Amount {
         self.most.less(self.spent.plus(reserved))
     }
@@ -130,13 +139,18 @@ impl Purse {
         (self.per_request, self.limits) = (adapted.per_request, adapted.limits);
     }
 
-    /// Begins new periods where the old ones have ended; whether one did.
+    /// Begins new periods where the old ones have ended; whether one did. A clock that is set back gives nothing anew: what was
+    /// spent stands, until the period that was thought to run has ended; when that is far ahead, until the one that runs has.
     pub fn turn(&mut self, at: UnixMs) -> bool {
         let mut turned = false;
-        for limit in self.limits.iter_mut().filter(|l| at >= l.ends) {
-            limit.spent = Amount::default();
-            limit.ends = limit.period.around(at).1;
-            turned = true;
+        for limit in &mut self.limits {
+            if at >= limit.ends {
+                limit.spent = Amount::default();
+                limit.ends = limit.period.around(at).1;
+                turned = true;
+            } else if limit.was_ahead(at) {
+                limit.ends = limit.period.around(at).1;
+            }
         }
         turned
     }
@@ -266,7 +280,8 @@ impl Rate {
     fn count(&mut self, at: UnixMs) {
         (self.count, self.time) = self.faded(at);
         self.count += 1.0;
-        self.at = self.at.max(at);
+        let was_wrong = self.at.since_ms(at) > WRONG_CLOCK_MS;
+        self.at = if was_wrong { at } else { self.at.max(at) };
     }
 
     /// Requests to be reckoned with in the next `ms`, this one included. What rests on few requests is taken one standard

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 
 #[tokio::test]
-async fn a_locked_database_fails_feedback_and_recovers() {
+async fn d1_a_locked_database_fails_feedback_and_recovers() {
     let (folder, store) = temporary();
     serve(&store, 1, "a", "a").await;
     let outsider = outsider(folder.path());
@@ -23,7 +23,7 @@ async fn a_locked_database_fails_feedback_and_recovers() {
 }
 
 #[tokio::test]
-async fn a_full_disk_fails_feedback_counts_the_lost_and_recovers() {
+async fn d2_a_full_disk_fails_feedback_counts_the_lost_and_recovers() {
     let (_folder, store) = temporary();
     serve(&store, 1, "a", "a").await;
     let limit = |sql: &'static str| {
@@ -54,7 +54,7 @@ async fn a_full_disk_fails_feedback_counts_the_lost_and_recovers() {
 }
 
 #[tokio::test]
-async fn a_writer_that_panics_is_told_to_callers_and_to_health() {
+async fn x3_a_writer_that_panics_is_told_to_callers_and_to_health() {
     let (_folder, store) = temporary();
     serve(&store, 1, "a", "a").await;
     let lost: Result<(), _> = store.perform(|_| panic!("a fault of ours")).await;
@@ -67,7 +67,7 @@ async fn a_writer_that_panics_is_told_to_callers_and_to_health() {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_at_once_and_counts_the_lost() {
+async fn d1_a_full_queue_refuses_at_once_and_counts_the_lost() {
     let folder = tempfile::tempdir().unwrap();
     let options = StoreOptions { queue: 4, busy_timeout: Duration::from_secs(60), ..options(folder.path()) };
     let store = Store::open(options).unwrap();
@@ -107,7 +107,7 @@ fn refusal(folder: &Path) -> StoreError {
 }
 
 #[test]
-fn files_that_are_not_a_whole_log_are_refused() {
+fn d3_files_that_are_not_a_whole_log_are_refused() {
     let folder = written();
     let file = folder.path().join("log.db");
     let good = fs::read(&file).unwrap();
@@ -127,7 +127,7 @@ fn files_that_are_not_a_whole_log_are_refused() {
 }
 
 #[test]
-fn newer_schemas_and_other_programs_databases_are_refused() {
+fn d5_newer_schemas_and_other_programs_databases_are_refused() {
     let folder = written();
     outsider(folder.path()).execute_batch("PRAGMA user_version = 999").unwrap();
     let newer = refusal(folder.path());
@@ -138,7 +138,7 @@ fn newer_schemas_and_other_programs_databases_are_refused() {
 }
 
 #[test]
-fn a_migration_that_was_cut_off_is_done_again() {
+fn d5_a_migration_that_was_cut_off_is_done_again() {
     let folder = tempfile::tempdir().unwrap();
     // What a kill inside the migration leaves: our mark, version 0, no tables.
     outsider(folder.path())
@@ -148,8 +148,51 @@ fn a_migration_that_was_cut_off_is_done_again() {
     assert_eq!(store.scan(Seq(0), 1).unwrap(), []);
 }
 
+/// The schema's steps as they are shipped, in order.
+fn schema() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/schema");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()
+}
+
 #[test]
-fn read_only_files_and_folders_are_refused() {
+fn d5_a_kill_inside_any_migration_leaves_what_was_there_and_the_next_start_does_it_again() {
+    let steps = schema();
+    assert!(steps.len() >= 5);
+    for (step, sql) in (0..).zip(&steps) {
+        let folder = tempfile::tempdir().unwrap();
+        let half_way = outsider(folder.path());
+        let ours = "PRAGMA journal_mode = WAL; PRAGMA application_id = 0x506e7473; PRAGMA cache_size = 1";
+        half_way.execute_batch(ours).unwrap();
+        steps.iter().take(step as usize).for_each(|done| half_way.execute_batch(done).unwrap());
+        half_way.pragma_update(None, "user_version", step).unwrap();
+        if step > 0 {
+            let key = "INSERT INTO client_keys (id, hash, name, scopes, created_ms) VALUES ('k', zeroblob(32), 'n', 'infer', 1)";
+            half_way.execute_batch(key).unwrap();
+        }
+        half_way.execute_batch(&format!("BEGIN IMMEDIATE; {sql}")).unwrap();
+        half_way.pragma_update(None, "user_version", step + 1).unwrap();
+        // What a kill leaves now: the files as they are, nothing committed.
+        let image = tempfile::tempdir().unwrap();
+        for name in ["log.db", "log.db-wal"] {
+            fs::copy(folder.path().join(name), image.path().join(name)).unwrap();
+        }
+        let version = |folder: &Path| -> i64 {
+            outsider(folder).pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+        };
+        assert_eq!(version(image.path()), step, "half a step is none");
+        let store = open(image.path()).unwrap();
+        assert_eq!(
+            (version(image.path()), store.list_keys().unwrap().len()),
+            (steps.len() as i64, usize::from(step > 0))
+        );
+        drop(store);
+    }
+}
+
+#[test]
+fn d4_read_only_files_and_folders_are_refused() {
     let folder = written();
     let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     let file = folder.path().join("log.db");

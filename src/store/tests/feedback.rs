@@ -8,7 +8,7 @@ fn with_key(item: NewFeedback, key: &str) -> NewFeedback {
 }
 
 #[tokio::test]
-async fn the_same_report_again_gets_the_same_receipt_and_is_counted_once() {
+async fn f1_the_same_report_again_gets_the_same_receipt_and_is_counted_once() {
     let (_folder, store) = temporary();
     serve(&store, 1, "a", "a").await;
     let first = store.feedback(on(1, 0.5)).await.unwrap();
@@ -22,7 +22,7 @@ async fn the_same_report_again_gets_the_same_receipt_and_is_counted_once() {
 }
 
 #[tokio::test]
-async fn a_different_value_is_a_revision_with_the_tick_of_the_first() {
+async fn f2_a_different_value_is_a_revision_with_the_tick_of_the_first() {
     let (_folder, store) = temporary();
     for n in 1..=3 {
         serve(&store, n, "a", "a").await;
@@ -58,7 +58,7 @@ async fn reports_of_another_source_or_name_stand_beside_each_other() {
 }
 
 #[tokio::test]
-async fn an_idempotency_key_stands_for_one_report() {
+async fn f2_an_idempotency_key_stands_for_one_report() {
     let (_folder, store) = temporary();
     serve(&store, 1, "a", "a").await;
     serve(&store, 2, "a", "a").await;
@@ -76,7 +76,7 @@ async fn an_idempotency_key_stands_for_one_report() {
 }
 
 #[tokio::test]
-async fn unknown_and_foreign_decisions_cannot_be_told_apart() {
+async fn f4_unknown_and_foreign_decisions_cannot_be_told_apart() {
     let (_folder, store) = temporary();
     let owned = |n, key: &str| Decision { key: Some(KeyId::from(key)), ..decision(n, "a") };
     let same_id = |n| Completed { completion_id: Some("chatcmpl-x".into()), ..completed(n, "a") };
@@ -101,7 +101,7 @@ async fn unknown_and_foreign_decisions_cannot_be_told_apart() {
 }
 
 #[tokio::test]
-async fn a_report_out_of_range_is_refused_and_nothing_is_kept() {
+async fn f5_a_report_out_of_range_is_refused_and_nothing_is_kept() {
     let (_folder, store) = temporary();
     serve(&store, 1, "a", "a").await;
     for value in [f64::NAN, f64::INFINITY, -0.1, 1.0001] {

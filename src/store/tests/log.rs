@@ -1,6 +1,7 @@
 //! Order, exactness, batches, reopening.
 
 use super::*;
+use crate::store::log::Log;
 
 #[tokio::test]
 async fn events_come_back_bit_for_bit_and_in_order() {
@@ -150,4 +151,29 @@ async fn a_job_that_fails_is_undone_alone() {
 
 async fn append(store: &Store, n: u128) -> Seq {
     store.append(decided(decision(n, "a"))).await.unwrap()
+}
+
+#[tokio::test]
+async fn x4_rows_stand_in_the_order_in_which_they_came_whatever_the_clock_says() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).unwrap().close();
+    let year = 365 * 86_400_000;
+    let times =
+        [1_764_000_000_000, 1_764_000_000_000 + year, 1_763_996_400_000, 0, i64::MAX, 1_764_000_000_001];
+    let mut connection = outsider(folder.path());
+    for (n, at) in (1..).zip(times) {
+        let mut log = Log::new(connection.transaction().unwrap(), UnixMs(at));
+        log.append(&mut decided(decision(n, "a"))).unwrap();
+        log.commit().unwrap();
+    }
+    let store = open(folder.path()).unwrap();
+    let rows: Vec<_> =
+        store.scan(Seq(0), 10).unwrap().into_iter().map(|r| (r.seq.0, r.event.unwrap().at.0)).collect();
+    assert_eq!(rows, (1..).zip(times).collect::<Vec<_>>());
+    // Reports on what was decided "later than now" are in time; the window is kept for the rest.
+    let within = |n| NewFeedback { within_ms: Some(1000), ..on(n, 0.5) };
+    assert!(store.feedback(within(5)).await.is_ok());
+    let late = store.feedback(within(4)).await;
+    assert!(matches!(late, Err(FeedbackRejected::Closed)), "{late:?}");
+    assert_eq!(reports(&store).len(), 1);
 }

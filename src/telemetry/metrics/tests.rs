@@ -30,7 +30,7 @@ fn names_and_labels_stay_as_they_are() {
     m.decided(Duration::from_micros(12));
     m.feedback(FeedbackResult::Stored);
     m.outclassed(&arm, true);
-    m.store(3, 1);
+    m.store(3, 1, true);
     m.learner(Seq(8), Seq(10), 2);
     m.drift(Some(&arm), "quality", 0.5);
     m.drift_alarms(1);
@@ -66,6 +66,7 @@ fn names_and_labels_stay_as_they_are() {
     # TYPE pointsman_retries_refused counter
     # TYPE pointsman_shed counter
     # TYPE pointsman_store_dropped_events counter
+    # TYPE pointsman_store_healthy gauge
     # TYPE pointsman_store_queue gauge
     # TYPE pointsman_tokens counter
     pointsman_arm_outclassed{arm="a/x"} 1
@@ -94,6 +95,7 @@ fn names_and_labels_stay_as_they_are() {
     pointsman_retries_total{arm="a/x"} 1
     pointsman_shed_total{why="key"} 1
     pointsman_store_dropped_events_total 1
+    pointsman_store_healthy 1
     pointsman_store_queue 3
     pointsman_tokens_total{arm="a/x",kind="cached_input"} 0
     pointsman_tokens_total{arm="a/x",kind="input"} 10
@@ -116,8 +118,8 @@ fn names_that_clients_invent_share_one_label() {
 #[test]
 fn totals_never_go_back_and_bad_costs_are_left_out() {
     let m = metrics();
-    m.store(0, 5);
-    m.store(0, 3);
+    m.store(0, 5, true);
+    m.store(0, 3, true);
     m.usage(&ArmId::from("a/x"), &Usage::default(), Some(f64::NAN));
     let text = m.render();
     assert!(text.contains("pointsman_store_dropped_events_total 5"), "{text}");

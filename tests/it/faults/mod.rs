@@ -1,8 +1,10 @@
-//! The fault matrix (rows U, C and O of the design), each test named after its row: the real service over HTTP against an upstream
+//! The fault matrix (rows U, C, O, D and X of the design), each test named after its row: the real service over HTTP against an upstream
 //! that does the fault. `tests/README.md` says which test covers which row.
 
 mod clients;
 mod overload;
+mod process;
+mod store;
 mod streams;
 mod upstreams;
 

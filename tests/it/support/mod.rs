@@ -1,5 +1,6 @@
 //! `TestApp`: the application of `app::start` over loopback, and a client for it.
 
+pub mod binary;
 pub mod rogue;
 pub mod upstream;
 

@@ -126,3 +126,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn x4_a_clock_that_is_set_back_gives_no_money_twice_and_takes_none_for_a_year() {
+    let year = 365 * 24 * HOUR;
+    let mut purse = Purse::new(&hourly(1.0), UnixMs(10 * HOUR));
+    purse.spend(Amount::of_usd(0.9), None);
+    assert!(!purse.turn(UnixMs(9 * HOUR)), "an hour back: the same hour runs on");
+    assert!(!purse.turn(UnixMs(10 * HOUR)) && purse.periods().all(|p| p.spent_usd == 0.9));
+    assert!(purse.turn(UnixMs(10 * HOUR + year)), "a year ahead: a new hour");
+    purse.spend(Amount::of_usd(0.8), None);
+    purse.count(UnixMs(10 * HOUR + year));
+    assert!(!purse.turn(UnixMs(10 * HOUR)), "and back: nothing anew");
+    assert!(purse.periods().all(|p| p.spent_usd == 0.8 && p.resets_at == UnixMs(11 * HOUR)));
+    assert!(purse.turn(UnixMs(11 * HOUR)) && purse.periods().all(|p| p.spent_usd == 0.0));
+    purse.count(UnixMs(11 * HOUR));
+    assert!(purse.per_request_usd(UnixMs(11 * HOUR)).unwrap().is_finite());
+}

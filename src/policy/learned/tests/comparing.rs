@@ -128,7 +128,7 @@ fn comparisons_that_cannot_be_used_change_nothing() {
 }
 
 #[test]
-fn ten_thousand_contradictory_comparisons_at_extreme_features_stay_finite() {
+fn f6_ten_thousand_contradictory_comparisons_at_extreme_features_stay_finite() {
     let (a, b) = (ArmId::from("a"), ArmId::from("b"));
     let mut state = fresh();
     for tick in 1..=10_000u64 {

@@ -1,5 +1,8 @@
 //! It lasts: whatever the contexts and reports, numbers stay finite; and an alarm does what it should.
 
+use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+
 use super::*;
 use crate::policy::drift::{Direction, Signal};
 
@@ -16,7 +19,7 @@ fn any_context(rng: &mut StdRng) -> Context {
 }
 
 #[test]
-fn two_hundred_thousand_hostile_updates_leave_every_number_finite() {
+fn f6_two_hundred_thousand_hostile_updates_leave_every_number_finite() {
     let mut rng = StdRng::seed_from_u64(6);
     let mut state = LearnedState::new(schema(), 6).unwrap();
     let (id, mut refused) = (ArmId::from("a"), 0);
@@ -73,7 +76,32 @@ fn two_hundred_thousand_hostile_updates_leave_every_number_finite() {
 }
 
 #[test]
-fn a_context_of_absurd_size_is_refused_with_its_position() {
+fn x4_a_clock_that_jumps_leaves_the_estimates_sound() {
+    let (hour, year) = (3_600_000, 365 * 86_400_000);
+    let mut state = fresh();
+    let (id, x, mut now) = (ArmId::from("a"), context(&[0.1, -0.2]), 1_764_000_000_000);
+    for turn in 0..400 {
+        now += match turn % 40 {
+            7 => year,
+            8 => -year,
+            20 => -hour,
+            _ => 1000,
+        };
+        state.apply(&answer(&id, &x, 200, now)).unwrap();
+    }
+    for extreme in [i64::MAX, i64::MIN, 0, now] {
+        state.apply(&answer(&id, &x, 200, extreme)).unwrap();
+    }
+    let policy = state.snapshot(PolicyVersion::from("learned@1"));
+    let question = Question::new(vec![arm("a", 1.0, 4.0)], Some(x));
+    let seen = question.ask(|ask| policy.propose(ask)).unwrap();
+    let latency = seen.estimates[0].latency_ms.p95;
+    assert!((500.0..20_000.0).contains(&latency), "each of them took 2.3 s: {latency}");
+    assert_eq!(LearnedState::from_bytes(&state.to_bytes()).unwrap(), state);
+}
+
+#[test]
+fn f6_a_context_of_absurd_size_is_refused_with_its_position() {
     let mut state = fresh();
     let huge = context(&[0.0, 1e30]);
     let error = state.apply(&report(&ArmId::from("a"), &huge, 0.5, 1)).unwrap_err();
@@ -176,4 +204,27 @@ fn eleven_weights_over_one_state_move_cost_and_quality_one_way() {
         assert!(pair[1].0 >= pair[0].0 - 1e-9 && pair[1].1 >= pair[0].1 - 1e-12, "{points:?}");
     }
     assert!(points[10].1 > 5.0 * points[0].1, "{points:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A state whose digest fits need not be one: whoever patched it could sign it anew.
+    #[test]
+    fn a_patched_state_is_refused_or_taken_again(patches in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        let mut state = fresh();
+        some_log(&mut state, 20);
+        let bytes = state.to_bytes();
+        let (magic, rest) = bytes.split_at(8);
+        let mut body = rest[..rest.len() - 32].to_vec();
+        for (at, byte) in patches {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        let patched = [magic, &body, Sha256::digest(&body).as_slice()].concat();
+        if let Ok(taken) = LearnedState::from_bytes(&patched) {
+            taken.snapshot(PolicyVersion::from("learned@1"));
+            prop_assert!(LearnedState::from_bytes(&taken.to_bytes()).is_ok());
+        }
+    }
 }

@@ -1,0 +1,78 @@
+//! Certificates: `[server.tls]`, and the authorities of a provider.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Check;
+use crate::config::raw::{RawProvider, RawTls};
+use crate::config::read::{At, Place};
+use crate::http::{Tls, TlsError};
+
+impl Check<'_> {
+    /// The listener's certificate with its key.
+    pub(super) fn tls(&self, raw: &RawTls) -> Option<Tls> {
+        let advice = |what| format!("name the file with the {what}, PEM");
+        let cert = self.required(raw.cert.as_ref(), &raw.place, "cert", &advice("certificate chain"));
+        let key = self.required(raw.key.as_ref(), &raw.place, "key", &advice("private key"));
+        let (cert, key) = (cert?, key?);
+        let (cert_pem, key_pem) = (self.file(cert), self.private_file(key));
+        match Tls::from_pem(&cert_pem?, &key_pem?) {
+            Ok(tls) => Some(tls),
+            Err(error) => {
+                let place: &Place = match error {
+                    TlsError::NoCertificate => &cert.place,
+                    TlsError::NoKey => &key.place,
+                    TlsError::Unusable(_) => &raw.place,
+                };
+                self.source.fault(place, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Who may vouch for a provider's server.
+    pub(super) fn authorities(&self, raw: &RawProvider) -> Option<Arc<[u8]>> {
+        let file = raw.ca_file.as_ref()?;
+        if raw.base_url.as_ref().is_some_and(|url| url.value.starts_with("http://")) {
+            self.source.fault(
+                &file.place,
+                "has no use: `base_url` begins with http://, so there is no certificate to check",
+            );
+        }
+        self.file(file).map(Arc::from)
+    }
+
+    /// The content of a file that a setting names.
+    fn file(&self, named: &At<String>) -> Option<Vec<u8>> {
+        let path = self.folder.join(&named.value);
+        match std::fs::read(&path) {
+            Ok(content) => Some(content),
+            Err(error) => {
+                self.source.fault(&named.place, format!("{} cannot be read: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    /// As [`Self::file`], of a secret: nobody else on the machine may be able to read it.
+    fn private_file(&self, named: &At<String>) -> Option<Vec<u8>> {
+        let path = self.folder.join(&named.value);
+        if is_open_to_others(&path) {
+            let advice = format!("can be read by everybody on this machine; `chmod 600 {}`", path.display());
+            self.source.fault(&named.place, advice);
+            return None;
+        }
+        self.file(named)
+    }
+}
+
+#[cfg(unix)]
+fn is_open_to_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o007 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Path) -> bool {
+    false
+}

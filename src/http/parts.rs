@@ -1,0 +1,58 @@
+//! The door for `fuzz/`: steps of reading a request, each alone. The service goes through the same functions.
+
+use axum::http::HeaderMap;
+use serde_json::Value;
+
+use super::{auth, feedback};
+use crate::store::Report;
+
+/// The key that a request presents.
+pub fn presented_key(headers: &HeaderMap) -> Option<&str> {
+    auth::secret(headers)
+}
+
+/// The reports in a body of `/feedback` that can be read; their numbers are not checked yet.
+///
+/// # Errors
+/// The status that the body as a whole is refused with.
+pub fn reports(body: &[u8]) -> Result<Vec<Report>, u16> {
+    let object = feedback::parse(body).map_err(|e| e.status())?;
+    let one = |object| feedback::read(object).map(|(_, report)| report);
+    match object.get("feedback").and_then(Value::as_array) {
+        Some(list) => Ok(list.iter().filter_map(Value::as_object).filter_map(|o| one(o).ok()).collect()),
+        None => one(&object).map(|report| vec![report]).map_err(|e| e.status()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_header_presents_a_part_of_itself_or_nothing(bytes in prop::collection::vec(any::<u8>(), 0..80), scheme in prop_oneof![Just(""), Just("Bearer "), Just("bearer\t"), Just("Basic ")]) {
+            let Ok(value) = HeaderValue::from_bytes(&[scheme.as_bytes(), &bytes].concat()) else { return Ok(()) };
+            for name in ["authorization", "x-api-key"] {
+                let mut headers = HeaderMap::new();
+                headers.insert(name, value.clone());
+                if let Some(key) = presented_key(&headers) {
+                    prop_assert!(!key.is_empty() && value.to_str().unwrap().contains(key));
+                }
+            }
+        }
+
+        #[test]
+        fn any_report_is_read_or_refused(value in any::<f64>(), text in "\\PC{0,30}", bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _ = reports(&bytes);
+            let body = serde_json::json!({"decision_id": "x", "value": value, "comment": text});
+            match reports(body.to_string().as_bytes()) {
+                Ok(read) => prop_assert_eq!((read[0].value, read[0].comment.as_deref()), (Some(value), Some(text.as_str()))),
+                // JSON has no word for it: `null`, which says nothing.
+                Err(status) => prop_assert!(status == 422 && !value.is_finite()),
+            }
+        }
+    }
+}
