@@ -8,6 +8,9 @@ use crate::config::raw::{RawProvider, RawTls};
 use crate::config::read::{At, Place};
 use crate::http::{Tls, TlsError};
 
+/// The largest file of certificates that is read.
+const MAX_BYTES: u64 = 1 << 20;
+
 impl Check<'_> {
     /// The listener's certificate with its key.
     pub(super) fn tls(&self, raw: &RawTls) -> Option<Tls> {
@@ -45,13 +48,17 @@ impl Check<'_> {
     /// The content of a file that a setting names.
     fn file(&self, named: &At<String>) -> Option<Vec<u8>> {
         let path = self.folder.join(&named.value);
-        match std::fs::read(&path) {
-            Ok(content) => Some(content),
-            Err(error) => {
-                self.source.fault(&named.place, format!("{} cannot be read: {error}", path.display()));
-                None
-            }
-        }
+        let is_usual = |file: &std::fs::Metadata| file.is_file() && file.len() <= MAX_BYTES;
+        let why = match std::fs::metadata(&path) {
+            Ok(file) if is_usual(&file) => match std::fs::read(&path) {
+                Ok(content) => return Some(content),
+                Err(error) => format!("cannot be read: {error}"),
+            },
+            Ok(_) => format!("is no file of at most {MAX_BYTES} bytes"),
+            Err(error) => format!("cannot be read: {error}"),
+        };
+        self.source.fault(&named.place, format!("{} {why}", path.display()));
+        None
     }
 
     /// As [`Self::file`], of a secret: nobody else on the machine may be able to read it.

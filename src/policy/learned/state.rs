@@ -248,8 +248,9 @@ impl LearnedState {
         }
     }
 
-    fn asked(&mut self, context: &Context) -> Result<(), LearnError> {
+    fn asked(&mut self, context: &Context, at: UnixMs) -> Result<(), LearnError> {
         let x = self.features(context)?;
+        self.tell_time(at);
         let change = Arc::make_mut(&mut self.traffic).observe(&x);
         self.raise(None, change.map(|change| (Signal::Traffic, change)).into_iter().collect());
         Ok(())
@@ -303,7 +304,10 @@ impl LearnedState {
                 return Err(LearnError::BadNumber { field: "price", value: bill.price.output });
             }
         }
-        self.change(arm, |state| state.answered(&Answer { x: x.as_deref(), ..*answer }))
+        let before = self.now;
+        self.tell_time(answer.at);
+        let changed = self.change(arm, |state| state.answered(&Answer { x: x.as_deref(), ..*answer }));
+        changed.inspect_err(|_| self.now = before)
     }
 
     fn failed(&mut self, arm: &ArmId, at: UnixMs) -> Result<(), LearnError> {
@@ -339,13 +343,9 @@ impl Learner for LearnedState {
                 let x = None;
                 let answer =
                     Answer { x, input_tokens, output_tokens, bill, kind, first_token_ms, total_ms, at };
-                self.tell_time(at);
                 self.answered(arm, context, &answer)
             }
-            Observation::Asked { context, at } => {
-                self.tell_time(at);
-                self.asked(context)
-            }
+            Observation::Asked { context, at } => self.asked(context, at),
             Observation::Failed { arm, at } => self.failed(arm, at),
             Observation::Added { arm, prior } => self.added(arm, prior),
             Observation::Removed { arm } => {

@@ -76,6 +76,30 @@ fn f6_two_hundred_thousand_hostile_updates_leave_every_number_finite() {
 }
 
 #[test]
+fn what_is_refused_does_not_move_the_clock_either() {
+    let mut state = fresh();
+    state.apply(&answer(&ArmId::from("a"), &context(&[0.1, 0.2]), 50, 1000)).unwrap();
+    let before = state.clone();
+    let (id, foreign) =
+        (ArmId::from("a"), Context::new(FeatureSchema::new("another"), vec![1.0; 3]).unwrap());
+    let endless = Observation::Answered {
+        arm: &id,
+        context: None,
+        input_tokens: 1,
+        output_tokens: None,
+        bill: None,
+        kind: None,
+        first_token_ms: Some(1e300),
+        total_ms: None,
+        at: UnixMs(i64::MAX),
+    };
+    for refused in [endless, Observation::Asked { context: &foreign, at: UnixMs(i64::MAX) }] {
+        assert!(state.apply(&refused).is_err());
+        assert!(state == before);
+    }
+}
+
+#[test]
 fn x4_a_clock_that_jumps_leaves_the_estimates_sound() {
     let (hour, year) = (3_600_000, 365 * 86_400_000);
     let mut state = fresh();
