@@ -124,8 +124,8 @@ fn on_folder(
     if args.json {
         output::json(&json!({"played": played, "passed_over": passed_over}))?;
     } else {
-        played.iter().for_each(|route| tell(route));
-        passed_over.iter().for_each(|why| output::line(why));
+        played.iter().for_each(tell);
+        passed_over.iter().for_each(output::line);
     }
     Ok(played.iter().flat_map(|route| &route.guards).all(|guard| guard.failed.is_none()))
 }

@@ -113,7 +113,7 @@ impl Service {
         }
         let request = Arc::new(request);
         let meter = caller.meter.as_ref().filter(|meter| meter.counts_tokens());
-        let held = meter.map(|meter| meter.hold(expected_tokens(&request.prompt()))).transpose();
+        let held = meter.map(|meter| meter.hold(expected_tokens(request.prompt()))).transpose();
         let held = held.map_err(ServiceError::from)?;
         let mut chosen = self.choose(&request, caller, DecisionOnly::No).await?;
         let caps = self.caps(&request, &mut chosen);

@@ -240,7 +240,7 @@ mod tests {
 
     /// Half of the prompts are hard: there the small model fails.
     fn folder(rows: usize) -> (Dataset, Vec<crate::domain::Context>, Vec<Arc<[f32]>>) {
-        let hard = |i: usize| i % 2 == 0;
+        let hard = |i: usize| i.is_multiple_of(2);
         let cell = |quality: f64, cost_usd: f64| {
             Some(Cell {
                 quality,
