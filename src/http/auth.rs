@@ -1,13 +1,11 @@
-//! Who may ask: one layer on the whole router, deny by default.
+//! Who may ask: deny by default.
 //!
 //! Client keys are 256-bit random; the store holds their SHA-256 and nothing else, and the whole hash is the only look-up key.
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::HeaderMap;
-use axum::middleware::Next;
-use axum::response::Response;
 use sha2::{Digest, Sha256};
 
 use super::error::HttpError;
@@ -20,7 +18,7 @@ use crate::store::{KeyRow, Scope};
 /// Paths that anybody who reaches the listener may read.
 const OPEN: &[&str] = &["/healthz", "/readyz", "/openapi.json"];
 
-/// The key that a request came with; an extension of the request once the layer has let it in.
+/// The key that a request came with; an extension of the request once it has been let in.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Caller {
     /// `None`: there are no keys, or the path is open.
@@ -41,18 +39,13 @@ impl Caller {
     }
 }
 
-pub(super) async fn layer(
-    State(api): State<Api>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, HttpError> {
+/// Who asks, when they may.
+pub(super) fn admit(api: &Api, request: &Request) -> Result<Caller, HttpError> {
     let path = request.uri().path();
     if is_admin(path) && api.admin == AdminTo::Nobody {
         return Err(HttpError::no_path(path));
     }
-    let caller = if OPEN.contains(&path) { Caller::default() } else { guarded(&api, path, &request)? };
-    request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    if OPEN.contains(&path) { Ok(Caller::default()) } else { guarded(api, path, request) }
 }
 
 /// On the paths of operators, wrong keys are counted by where they come from.
@@ -62,7 +55,7 @@ fn guarded(api: &Api, path: &str, request: &Request) -> Result<Caller, HttpError
     if let Some(wait_ms) = peer.and_then(|peer| api.guesses.shut_out(peer)) {
         return Err(HttpError::too_many_wrong_keys(wait_ms));
     }
-    let admitted = admit(api, scope, request.headers());
+    let admitted = known(api, scope, request.headers());
     if let (Err(Refused::Unknown), Some(peer)) = (&admitted, peer) {
         api.guesses.wrong(peer);
     }
@@ -78,7 +71,7 @@ enum Refused {
     Scope,
 }
 
-fn admit(api: &Api, scope: Scope, headers: &HeaderMap) -> Result<Caller, Refused> {
+fn known(api: &Api, scope: Scope, headers: &HeaderMap) -> Result<Caller, Refused> {
     let keys = api.service.store.key_snapshot();
     if keys.is_empty() && api.open_without_keys == OpenWithoutKeys::Yes {
         return Ok(Caller::default());

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 use uuid::Uuid;
 
@@ -23,26 +22,40 @@ const LONGEST_REQUEST_ID: usize = 128;
 const COUNTED: &[&str] =
     &["/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/completions", "/v1/route"];
 
-/// Gives every answer an `x-request-id` (the client's own when it is sane, else a new one) and counts it.
-pub(super) async fn observe(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let given = request.headers().get(REQUEST_ID).filter(|v| is_sane(v)).cloned();
-    let id = given.or_else(|| HeaderValue::from_str(&Uuid::now_v7().to_string()).ok());
-    let counted = COUNTED.contains(&request.uri().path());
-    let mut response = next.run(request).await;
-    if let Some(id) = id {
-        response.headers_mut().insert(REQUEST_ID, id);
+/// One request, from its head to that of its answer.
+pub(super) struct Watch {
+    started: Instant,
+    id: Option<HeaderValue>,
+    is_counted: bool,
+}
+
+impl Watch {
+    /// Takes the client's own `x-request-id` when it is sane, else makes one.
+    pub(super) fn begin(request: &Request) -> Self {
+        let given = request.headers().get(REQUEST_ID).filter(|v| is_sane(v)).cloned();
+        Self {
+            started: Instant::now(),
+            id: given.or_else(|| HeaderValue::from_str(&Uuid::now_v7().to_string()).ok()),
+            is_counted: COUNTED.contains(&request.uri().path()),
+        }
     }
-    if counted {
-        let head = response.extensions().get::<Head>();
-        api.service.metrics.request(&RequestEnd {
-            route: head.map(|h| h.route.as_str()),
-            decided: head.map(|h| (h.strategy, h.reason)),
-            status: response.status().as_u16(),
-            took: started.elapsed(),
-        });
+
+    /// Gives the answer the id and counts it.
+    pub(super) fn end(self, api: &Api, mut response: Response) -> Response {
+        if let Some(id) = self.id {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        if self.is_counted {
+            let head = response.extensions().get::<Head>();
+            api.service.metrics.request(&RequestEnd {
+                route: head.map(|h| h.route.as_str()),
+                decided: head.map(|h| (h.strategy, h.reason)),
+                status: response.status().as_u16(),
+                took: self.started.elapsed(),
+            });
+        }
+        response
     }
-    response
 }
 
 fn is_sane(id: &HeaderValue) -> bool {

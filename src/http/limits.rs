@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header;
-use axum::middleware::Next;
 use axum::response::Response;
 use futures::StreamExt;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::Api;
 use super::error::HttpError;
-use super::{Api, auth, rates};
 use crate::domain::KeyId;
 use crate::telemetry::Shed;
 
@@ -68,44 +67,36 @@ impl Drop for KeyPlace {
     }
 }
 
-fn is_shed(request: &Request) -> bool {
+/// Whether a request of this path counts and can be turned away.
+pub(super) fn is_shed(request: &Request) -> bool {
     let path = request.uri().path();
     !NEVER_SHED.contains(&path) && !path.starts_with("/admin/")
 }
 
-/// The bound on all requests.
-pub(super) async fn layer(
-    State(api): State<Api>,
-    request: Request,
-    next: Next,
-) -> Result<Response, HttpError> {
-    if !is_shed(&request) {
-        return Ok(next.run(request).await);
-    }
-    let place = Arc::clone(&api.places.all).try_acquire_owned().map_err(|_| {
+/// A place among all requests.
+///
+/// # Errors
+/// When none is left.
+pub(super) fn of_all(api: &Api) -> Result<OwnedSemaphorePermit, HttpError> {
+    Arc::clone(&api.places.all).try_acquire_owned().map_err(|_| {
         api.service.metrics.shed(Shed::Service);
         HttpError::overloaded()
-    })?;
-    Ok(holding(next.run(request).await, place))
+    })
 }
 
-/// The bound on one key's; it stands behind the authentication.
-pub(super) async fn per_key(
-    State(api): State<Api>,
-    request: Request,
-    next: Next,
-) -> Result<Response, HttpError> {
-    let caller = request.extensions().get::<auth::Caller>().and_then(|caller| caller.key.clone());
-    let Some(key) = caller.filter(|_| is_shed(&request)) else { return Ok(next.run(request).await) };
-    let place = api.places.enter(&key.id).ok_or_else(|| {
+/// A place among those of one key.
+///
+/// # Errors
+/// When none is left.
+pub(super) fn of_key(api: &Api, key: &KeyId) -> Result<impl Send + use<>, HttpError> {
+    api.places.enter(key).ok_or_else(|| {
         api.service.metrics.shed(Shed::Key);
         HttpError::too_many_of_key(api.places.most_per_key)
-    })?;
-    Ok(holding(rates::metered(&api, &key, request, next).await, place))
+    })
 }
 
 /// A stream keeps its place until its last event, or until the client leaves.
-fn holding(response: Response, place: impl Send + 'static) -> Response {
+pub(super) fn holding(response: Response, place: impl Send + 'static) -> Response {
     let is_stream = response.headers().get(header::CONTENT_TYPE).is_some_and(|t| t == "text/event-stream");
     if !is_stream {
         return response;

@@ -1,10 +1,8 @@
 //! `POST /v1/messages` and `/v1/messages/count_tokens`: Anthropic's form of the same service.
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Json, Response};
 use bytes::Bytes;
 use serde_json::json;
@@ -58,14 +56,13 @@ pub(super) async fn count_tokens(State(_): State<Api>, incoming: Incoming) -> Re
     Ok(Json(json!({ "input_tokens": request.prompt().input_tokens })).into_response())
 }
 
+/// Whether a path speaks Anthropic's format.
+pub(super) fn is_ours(path: &str) -> bool {
+    path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Puts errors on these paths into Anthropic's shape, wherever they were made.
-pub(super) async fn errors(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_ours = path.strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let response = next.run(request).await;
-    if !is_ours {
-        return response;
-    }
+pub(super) fn in_its_shape(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let id = parts.headers.get("x-request-id").cloned();
     let error = parts.extensions.remove::<ErrorObject>();

@@ -1,6 +1,6 @@
 //! The only module that knows our status codes, header names and paths.
 //!
-//! Handlers are thin: bytes to a request of `service`, its answer to bytes. Authentication is one layer on the whole router and
+//! Handlers are thin: bytes to a request of `service`, its answer to bytes. Every request passes `gate` first, which
 //! denies by default; a path is open only when it stands in `auth`'s list.
 
 mod admin;
@@ -13,6 +13,7 @@ mod decisions;
 mod embeddings;
 mod error;
 mod feedback;
+mod gate;
 mod guesses;
 mod headers;
 mod health;
@@ -33,10 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware;
 use axum::routing::{get, post};
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::service::Service;
 
@@ -92,9 +90,10 @@ pub fn router(api: Api) -> Router {
     router_with(Router::new(), api)
 }
 
-/// All paths, and those of `more` behind the same layers.
+/// All paths, and those of `more` behind the same gate.
 pub fn router_with(more: Router<Api>, api: Api) -> Router {
-    more.route("/v1/chat/completions", post(chat::create))
+    let paths = more
+        .route("/v1/chat/completions", post(chat::create))
         .route("/v1/responses", post(responses::create))
         .route("/v1/completions", post(completions::create))
         .route("/v1/messages", post(messages::create))
@@ -113,12 +112,6 @@ pub fn router_with(more: Router<Api>, api: Api) -> Router {
         .merge(admin::router())
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
-        .layer(middleware::from_fn_with_state(api.clone(), limits::per_key))
-        .layer(middleware::from_fn_with_state(api.clone(), auth::layer))
-        .layer(middleware::from_fn_with_state(api.clone(), limits::layer))
-        .layer(DefaultBodyLimit::disable())
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(middleware::from_fn_with_state(api.clone(), headers::observe))
-        .layer(middleware::from_fn(messages::errors))
-        .with_state(api)
+        .with_state(api.clone());
+    gate::around(paths, api)
 }

@@ -5,14 +5,11 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
-use super::error::HttpError;
-use super::{Api, auth};
-use crate::service::{Meter, ServiceError};
+use super::Api;
+use crate::service::Meter;
 use crate::store::KeyRow;
-use crate::telemetry::Shed;
 
 /// Paths whose requests are counted.
 const METERED: &[&str] = &[
@@ -26,33 +23,19 @@ const METERED: &[&str] = &[
 /// How often the SDKs of OpenAI and Anthropic have sent a request already.
 const RETRY_COUNT: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
-/// Serves the request when the key's limits allow it.
-pub(super) async fn metered(api: &Api, key: &Arc<KeyRow>, mut request: Request, next: Next) -> Response {
+/// What counts the key's requests; `None`: it has no limits, or nothing is counted on this path.
+pub(super) fn meter(api: &Api, key: &KeyRow, request: &Request) -> Option<Arc<Meter>> {
     if !METERED.contains(&request.uri().path()) {
-        return next.run(request).await;
+        return None;
     }
     if request.headers().get(RETRY_COUNT).is_some_and(|count| count != "0") {
         api.service.metrics.client_retry(&key.id);
     }
-    let Some(meter) = api.service.rates.meter(&key.id, key.terms.rate) else {
-        return next.run(request).await;
-    };
-    let mut response = match meter.request() {
-        Ok(()) => {
-            let caller = auth::Caller { key: Some(Arc::clone(key)), meter: Some(Arc::clone(&meter)) };
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(denied) => {
-            api.service.metrics.shed(Shed::Rate);
-            HttpError::from(ServiceError::from(denied)).into_response()
-        }
-    };
-    tell(&meter, &mut response);
-    response
+    api.service.rates.meter(&key.id, key.terms.rate)
 }
 
-fn tell(meter: &Meter, response: &mut Response) {
+/// Writes how the limits stand.
+pub(super) fn tell(meter: &Meter, response: &mut Response) {
     for standing in meter.standing() {
         let kind = standing.kind.as_str();
         let mut set = |what: &str, value: String| {

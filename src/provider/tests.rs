@@ -111,7 +111,8 @@ async fn u3_silence_after_content_is_idle_and_invents_no_end() {
 async fn u4_the_total_time_ends_an_answer_that_drips() {
     let slow = Act::Drip(text_chunk("x").repeat(200_000).into_bytes());
     let fake = Fake::start(vec![Act::Send(testing::events(&[&text_chunk("a")])), slow]).await;
-    let timeouts = Timeouts { total: SHORT, ..Timeouts::default() };
+    // Long enough for the stream to begin on a busy machine.
+    let timeouts = Timeouts { total: Duration::from_secs(2), ..Timeouts::default() };
     let (_, error) = read_stream(&fake, &testing::call_within(streamed(), timeouts)).await;
     assert_eq!(error, Some(ProviderError::TotalTimeout));
 }
