@@ -25,7 +25,7 @@ fn arms() -> Vec<Arm> {
         id: ArmId::new(format!("provider/model-{k}")),
         provider: ProviderId::from("provider"),
         model: format!("model-{k}"),
-        price: Price { input: 0.1 * (k + 1) as f64, output: 0.4 * (k + 1) as f64, cached_input: None },
+        price: Price::flat(0.1 * (k + 1) as f64, 0.4 * (k + 1) as f64),
         limits: Limits { context_window: 128_000, max_output: None },
         capabilities: CapabilitySet::default(),
     };

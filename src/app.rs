@@ -3,6 +3,7 @@
 mod experiments;
 mod roster;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -222,9 +223,11 @@ fn build(settings: Settings) -> Result<Service, AppError> {
         Metrics::new(routes.iter().map(|(r, _)| &r.name), settings.catalog.arms().iter().map(|a| &a.id));
     let fleet = Fleet::new(settings.catalog.arms().to_vec(), upstreams, routes)?
         .draining(settings.draining)
-        .priced_by(settings.prices_from);
+        .priced_by(settings.prices_from, settings.catalog.version());
     let featurizer = Arc::new(Featurizer::built_in()?);
     let store = Store::open(StoreOptions::at(settings.store.path))?;
+    let prices: BTreeMap<_, _> = settings.catalog.arms().iter().map(|arm| (&arm.id, arm.price)).collect();
+    store.keep_prices(settings.catalog.version(), &serde_json::json!(prices))?;
     let metrics = Arc::new(metrics);
     let reader = reader(settings.embedder, Arc::clone(&featurizer), Arc::clone(&metrics))?;
     let options = LearningOptions {

@@ -10,7 +10,7 @@ use crate::domain::BudgetLimits;
 
 pub(super) use calls::{RawCalls, RawHedge, RawRetry, RawTimeouts};
 pub(super) use experiments::RawExperiment;
-pub(super) use models::{RawModel, RawPrice, RawPrior};
+pub(super) use models::{RawLongPrice, RawModel, RawPrice, RawPrior};
 pub(super) use server::{RawServer, RawTls};
 
 /// The longest time that any key takes: one day.

@@ -228,7 +228,7 @@ mod tests {
             id: ArmId::from("local/a"),
             provider: ProviderId::from("local"),
             model: "a".into(),
-            price: Price { input: 1.0, output: 1.0, cached_input: None },
+            price: Price::flat(1.0, 1.0),
             limits: Limits { context_window: 8000, max_output: None },
             capabilities: CapabilitySet::default(),
         };

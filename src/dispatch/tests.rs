@@ -17,7 +17,7 @@ fn target(name: &str, provider: Arc<dyn Provider>) -> Target {
         id: ArmId::from(name),
         provider: ProviderId::from("fake"),
         model: format!("{name}-model"),
-        price: Price { input: 1.0, output: 1.0, cached_input: None },
+        price: Price::flat(1.0, 1.0),
         limits: Limits { context_window: 8000, max_output: None },
         capabilities: CapabilitySet::default(),
     };

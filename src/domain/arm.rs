@@ -2,46 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArmId, ProviderId, Usage};
-
-/// List price in USD per million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Price {
-    /// Input tokens that were not read from the provider's cache.
-    pub input: f64,
-    /// Output tokens; reasoning tokens count as output.
-    pub output: f64,
-    /// Input tokens read from the provider's cache; `None`: charged as `input`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cached_input: Option<f64>,
-}
-
-impl Price {
-    /// What a call with this usage costs, in USD.
-    pub fn cost_usd(&self, usage: &Usage) -> f64 {
-        let cached = f64::from(usage.cached_tokens.min(usage.input_tokens));
-        let fresh = f64::from(usage.input_tokens) - cached;
-        let micro_usd = fresh * self.input
-            + cached * self.cached_input.unwrap_or(self.input)
-            + f64::from(usage.output_tokens) * self.output;
-        micro_usd / 1e6
-    }
-
-    /// What a call costs less, in USD, when `tokens` of its input are read from the provider's cache.
-    pub fn cache_saving_usd(&self, tokens: f64) -> f64 {
-        tokens * (self.input - self.cached_input.unwrap_or(self.input)).max(0.0) / 1e6
-    }
-
-    /// USD per million tokens, three parts input to one part output: by what arms are compared.
-    pub fn blended(&self) -> f64 {
-        (3.0 * self.input + self.output) / 4.0
-    }
-
-    /// Finite and not negative in every component.
-    pub fn is_valid(&self) -> bool {
-        [self.input, self.output, self.cached_input.unwrap_or(0.0)].iter().all(|p| p.is_finite() && *p >= 0.0)
-    }
-}
+use super::{ArmId, Price, ProviderId};
 
 /// How much an arm takes in and gives out, in tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,21 +149,6 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cached_tokens_are_charged_at_their_own_price_and_never_more_than_the_input() {
-        let price = Price { input: 2.0, output: 10.0, cached_input: Some(0.5) };
-        let usage = |input_tokens, cached_tokens| Usage {
-            input_tokens,
-            output_tokens: 100,
-            cached_tokens,
-            ..Usage::default()
-        };
-        assert!(
-            (price.cost_usd(&usage(1000, 400)) - (600.0 * 2.0 + 400.0 * 0.5 + 1000.0) / 1e6).abs() < 1e-15
-        );
-        assert!((price.cost_usd(&usage(10, 400)) - (10.0 * 0.5 + 1000.0) / 1e6).abs() < 1e-15);
-    }
 
     #[test]
     fn the_first_missing_capability_is_named() {

@@ -12,13 +12,14 @@ mod feedback;
 mod ids;
 mod outcome;
 mod preference;
+mod price;
 mod prior;
 mod prompt;
 mod rate;
 mod session;
 mod units;
 
-pub use arm::{Arm, Capability, CapabilitySet, Catalog, Limits, Price, PriceSource};
+pub use arm::{Arm, Capability, CapabilitySet, Catalog, Limits, PriceSource};
 pub use budget::{Allowance, BudgetLimits, BudgetRecord, BudgetScope, LimitError, Multiplier, Period};
 pub use context::{Context, ContextError, Cut, Encoding, FeatureSchema};
 pub use decision::{
@@ -36,8 +37,9 @@ pub use feedback::{
 pub use ids::{
     ArmId, DecisionId, ExperimentName, FeedbackId, IdError, KeyId, PolicyVersion, ProviderId, RouteName, Seq,
 };
-pub use outcome::{AnswerKind, Attempt, AttemptEnd, Completed, CompletionEnd, Usage};
+pub use outcome::{AnswerKind, Attempt, AttemptEnd, Basis, Billing, Completed, CompletionEnd, Usage};
 pub use preference::{Bound, Constraints, Preference, PreferenceError, Weights};
+pub use price::{LongPrice, Price};
 pub use prior::{ArmPrior, RatedSums};
 pub use prompt::Prompt;
 pub use rate::RateLimits;

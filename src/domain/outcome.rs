@@ -1,5 +1,7 @@
 //! What happened after a decision: attempts, usage, cost, times.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ArmId, DecisionId, UnixMs};
@@ -7,7 +9,7 @@ use super::{ArmId, DecisionId, UnixMs};
 /// Tokens as the provider counted them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
-    /// All input tokens, those from the cache included.
+    /// All input tokens, those read from a cache or written to one included.
     pub input_tokens: u32,
     /// All output tokens, reasoning included.
     pub output_tokens: u32,
@@ -17,6 +19,9 @@ pub struct Usage {
     /// Output tokens spent on reasoning.
     #[serde(default)]
     pub reasoning_tokens: u32,
+    /// Input tokens written to the provider's cache.
+    #[serde(default)]
+    pub cache_write_tokens: u32,
 }
 
 /// How one attempt at one arm ended.
@@ -115,6 +120,47 @@ pub enum AnswerKind {
     Refused,
 }
 
+/// Who counted what a call cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// The provider named the cost itself.
+    Provider,
+    /// The provider's tokens at the price table.
+    Table,
+    /// Our own estimate of the tokens at the price table: the answer broke off before its usage came.
+    Estimate,
+    /// Nobody was called: the answer came from the response cache.
+    Cache,
+}
+
+impl Basis {
+    /// The name used in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Table => "table",
+            Self::Estimate => "estimate",
+            Self::Cache => "cache",
+        }
+    }
+}
+
+/// How a call was billed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Billing {
+    /// Version of the price table in force: day of the built-in catalog and a hash of what the configuration makes of it.
+    pub prices: Arc<str>,
+    /// Who counted; `None`: the cost is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
+    /// USD that budgets had set aside; `None`: no budget applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved_usd: Option<f64>,
+    /// USD that it counts as spent: the cost, with calls that were given up; what was expected where the cost is not known.
+    pub settled_usd: f64,
+}
+
 /// What became of a decision; exactly one for each decision that called somebody.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Completed {
@@ -128,7 +174,7 @@ pub struct Completed {
     pub completion_id: Option<String>,
     /// How it ended.
     pub end: CompletionEnd,
-    /// Tokens, as far as known.
+    /// Tokens, as far as known; of an answer that broke off our own estimate.
     pub usage: Option<Usage>,
     /// Cost in USD, as far as known: the provider's own figure when it gives one, else usage times price.
     pub cost_usd: Option<f64>,
@@ -143,6 +189,23 @@ pub struct Completed {
     /// What kind of answer came; `None`: nobody looked, or it did not come to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<AnswerKind>,
+    /// How it was billed; `None` on rows of earlier versions, and where the caller made the call itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing: Option<Billing>,
+}
+
+impl CompletionEnd {
+    /// The name used in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::ClientAborted => "client_aborted",
+            Self::UpstreamCut => "upstream_cut",
+            Self::UpstreamIdle => "upstream_idle",
+            Self::Reported => "reported",
+        }
+    }
 }
 
 impl Completed {

@@ -78,6 +78,8 @@ fn of_arm(api: &Api, arm: &Arm) -> Value {
         "pricing": {
             "prompt": per_token(arm.price.input), "completion": per_token(arm.price.output),
             "input_cache_read": per_token(arm.price.cached_input.unwrap_or(arm.price.input)),
+            "input_cache_write": per_token(arm.price.cache_write.unwrap_or(arm.price.input)),
+            "internal_reasoning": per_token(arm.price.reasoning.unwrap_or(arm.price.output)),
         },
         "pointsman": {
             "kind": "model", "provider_model": arm.model, "max_output_tokens": arm.limits.max_output,

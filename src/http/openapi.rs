@@ -8,7 +8,8 @@ mod formats;
 mod keys;
 
 pub(super) use admin::{
-    Empty, ExperimentBody, ModelReports, Ordered, PoliciesView, PromotionBody, ReportingView, StatsView,
+    Empty, ExperimentBody, ModelReports, Ordered, PoliciesView, PriceTables, PromotionBody, ReportingView,
+    StatsView,
 };
 pub(super) use formats::{
     CompletionsAnswer, CompletionsRequest, MessagesAnswer, MessagesError, MessagesRequest, ResponsesAnswer,
@@ -358,7 +359,7 @@ impl Modify for KeyScheme {
     paths(
         super::chat::create, super::messages::create, super::messages::count_tokens, super::responses::create,
         super::completions::create, super::route::create, super::decisions::get, super::feedback::create, super::models::list,
-        super::models::get, super::embeddings::create, super::admin::stats::get,
+        super::models::get, super::embeddings::create, super::admin::stats::get, super::admin::stats::prices,
         super::admin::drift::get, super::admin::judge::get, super::admin::models::get,
         super::admin::policies::get, super::admin::policies::promote, super::admin::policies::roll_back,
         super::admin::policies::experiments, super::admin::policies::start, super::admin::policies::end,

@@ -56,6 +56,7 @@ fn play(store: &Store, stage: Seq, from: u128, n: u128, fails: impl Fn(u128) -> 
             finish_reason: None,
             attempts: Vec::new(),
             kind: None,
+            billing: None,
         };
         store.try_append(EventBody::Decided(Box::new(decision))).unwrap();
         store.try_append(EventBody::Completed(Box::new(ended))).unwrap();

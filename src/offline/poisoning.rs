@@ -185,7 +185,7 @@ fn arm(id: &str) -> Arm {
         id: ArmId::from(id),
         provider: ProviderId::from("simulated"),
         model: id.to_owned(),
-        price: Price { input: 1.0, output: 1.0, cached_input: None },
+        price: Price::flat(1.0, 1.0),
         limits: Limits { context_window: 128_000, max_output: Some(4_000) },
         capabilities: CapabilitySet::default(),
     }

@@ -216,6 +216,7 @@ fn completed(
             cost_usd: None,
         }],
         kind: None,
+        billing: None,
     }
 }
 

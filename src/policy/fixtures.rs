@@ -12,7 +12,7 @@ pub fn arm(id: &str, input: f64, output: f64) -> Arm {
         id: ArmId::from(id),
         provider: ProviderId::from("test"),
         model: id.to_owned(),
-        price: Price { input, output, cached_input: None },
+        price: Price::flat(input, output),
         limits: Limits { context_window: 128_000, max_output: Some(4_000) },
         capabilities: CapabilitySet::default(),
     }

@@ -81,7 +81,8 @@ impl SimplePolicy {
 /// From list prices and the typical answer's length where nothing is known; latencies are then all equal.
 fn typical(known: Option<&dyn Policy>, arm: &Arm, ask: &Ask<'_>) -> Typical {
     known.and_then(|known| known.typical(arm, ask.input_tokens, ask.at)).unwrap_or_else(|| {
-        let micro_usd = f64::from(ask.input_tokens) * arm.price.input + TYPICAL_TOKENS * arm.price.output;
+        let price = arm.price.at(ask.input_tokens.into());
+        let micro_usd = f64::from(ask.input_tokens) * price.input + TYPICAL_TOKENS * price.output;
         Typical { cost_usd: micro_usd / 1e6, latency_ms: 0.0 }
     })
 }

@@ -144,7 +144,7 @@ mod tests {
             id: ArmId::from(id),
             provider: ProviderId::from("p"),
             model: id.into(),
-            price: Price { input: 1.0, output: 1.0, cached_input: None },
+            price: Price::flat(1.0, 1.0),
             limits: Limits { context_window, max_output: Some(1000) },
             capabilities: capabilities.iter().copied().collect(),
         }

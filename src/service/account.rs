@@ -12,7 +12,9 @@ use super::judge::Hearing;
 use super::rates::Held;
 use super::sessions::Thread;
 use super::spend::{Ending, Spend, Ticket};
-use crate::domain::{AnswerKind, Arm, Attempt, Completed, CompletionEnd, DecisionId, EventBody, Usage};
+use crate::domain::{
+    AnswerKind, Arm, Attempt, Basis, Billing, Completed, CompletionEnd, DecisionId, EventBody, Usage,
+};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -21,6 +23,8 @@ pub(super) struct Account {
     store: Store,
     metrics: Arc<Metrics>,
     spend: Arc<Spend>,
+    /// Version of the price table.
+    prices: Arc<str>,
     /// What the decision reserved; gone once it is settled.
     ticket: Option<Ticket>,
     decision: DecisionId,
@@ -31,6 +35,10 @@ pub(super) struct Account {
     pub(super) first_token_ms: Option<f64>,
     pub(super) completion_id: Option<String>,
     pub(super) usage: Option<Usage>,
+    /// Estimated input tokens.
+    pub(super) asked_tokens: u32,
+    /// Estimated output tokens that came so far.
+    pub(super) streamed_tokens: f64,
     /// The provider's own figure.
     pub(super) reported_cost_usd: Option<f64>,
     pub(super) finish_reason: Option<String>,
@@ -55,6 +63,9 @@ impl Account {
             store: service.store.clone(),
             metrics: Arc::clone(&service.metrics),
             spend: Arc::clone(&service.spend),
+            prices: Arc::clone(service.fleet.prices()),
+            asked_tokens: 0,
+            streamed_tokens: 0.0,
             ticket: Some(ticket),
             decision,
             started: Instant::now(),
@@ -89,8 +100,33 @@ impl Account {
 
     /// USD, as far as known: the provider's own figure, else usage times price.
     pub(super) fn cost_usd(&self) -> Option<f64> {
-        let priced = || Some(self.served.as_ref()?.price.cost_usd(self.usage.as_ref()?));
-        self.reported_cost_usd.or_else(priced)
+        self.reported_cost_usd.or_else(|| self.priced_usd(self.usage.as_ref()))
+    }
+
+    fn priced_usd(&self, usage: Option<&Usage>) -> Option<f64> {
+        Some(self.served.as_ref()?.price.cost_usd(usage?))
+    }
+
+    /// Tokens of an answer that broke off before its usage came: what was asked, and what of the answer was seen.
+    fn estimated_usage(&self, end: CompletionEnd) -> Option<Usage> {
+        let broke_off = !matches!(end, CompletionEnd::Complete | CompletionEnd::Failed);
+        (broke_off && self.has_content).then(|| Usage {
+            input_tokens: self.asked_tokens,
+            output_tokens: self.streamed_tokens.ceil() as u32,
+            ..Usage::default()
+        })
+    }
+
+    /// Tokens, cost, and who counted them.
+    fn counted(&self, end: CompletionEnd) -> (Option<Usage>, Option<f64>, Option<Basis>) {
+        let estimate = || self.estimated_usage(end);
+        let usage = self.usage.or_else(estimate);
+        match (self.reported_cost_usd, self.priced_usd(usage.as_ref())) {
+            (Some(own), _) => (usage, Some(own), Some(Basis::Provider)),
+            (None, Some(priced)) if self.usage.is_some() => (usage, Some(priced), Some(Basis::Table)),
+            (None, Some(priced)) => (usage, Some(priced), Some(Basis::Estimate)),
+            (None, None) => (usage, None, None),
+        }
     }
 
     fn kind(&self) -> AnswerKind {
@@ -117,8 +153,10 @@ impl Account {
         }
     }
 
-    fn settle(&mut self, completed: &Completed) {
-        let Some(ticket) = self.ticket.take() else { return };
+    /// Settles what was reserved, and tells how the call was billed.
+    fn settle(&mut self, completed: &Completed, basis: Option<Basis>) -> Option<Billing> {
+        let ticket = self.ticket.take()?;
+        let reserved_usd = (!ticket.is_free()).then(|| ticket.reserved().usd());
         let ending = Ending {
             at: self.spend.clock.now(),
             served: completed.served.as_ref(),
@@ -126,8 +164,11 @@ impl Account {
             usage: completed.usage,
             cost_usd: completed.cost_usd,
             given_up_usd: completed.given_up_usd(),
+            basis,
+            reserved_usd: reserved_usd.unwrap_or_default(),
         };
-        self.spend.close(ticket, &ending);
+        let settled_usd = self.spend.close(ticket, &ending);
+        Some(Billing { prices: Arc::clone(&self.prices), basis, reserved_usd, settled_usd })
     }
 
     /// Writes the event. The second call does nothing.
@@ -135,19 +176,21 @@ impl Account {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        let completed = Completed {
+        let (usage, cost_usd, basis) = self.counted(end);
+        let mut completed = Completed {
             decision: self.decision,
             at: now(),
             served: self.served.as_ref().map(|a| a.id.clone()),
             completion_id: self.completion_id.take(),
             end,
-            usage: self.usage,
-            cost_usd: self.cost_usd(),
+            usage,
+            cost_usd,
             first_token_ms: self.first_token_ms,
             total_ms: self.started.elapsed().as_secs_f64() * 1e3,
             finish_reason: self.finish_reason.take(),
             attempts: std::mem::take(&mut self.attempts),
             kind: (end == CompletionEnd::Complete).then(|| self.kind()),
+            billing: None,
         };
         if let (Some(thread), Some(arm)) = (self.thread.take(), &completed.served) {
             thread.note(arm, self.usage.map(|u| u.cached_tokens));
@@ -157,7 +200,7 @@ impl Account {
         }
         self.count(&completed);
         let begun = completed.served.is_some() && completed.first_token_ms.is_some();
-        self.settle(&completed);
+        completed.billing = self.settle(&completed, basis);
         if self.store.try_append(EventBody::Completed(Box::new(completed))).is_err() {
             tracing::warn!(decision = %self.decision, "the store's queue is full: this completion is not learned from");
         }

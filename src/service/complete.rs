@@ -121,6 +121,7 @@ impl Service {
         let plan = self.plan(&chosen, &caps);
         self.book(&chosen.decision, &chosen.ticket);
         let mut account = Account::open(self, head.decision, chosen.ticket);
+        account.asked_tokens = chosen.decision.input_tokens;
         account.thread = chosen.thread;
         account.held = held;
         account.watched = self.implicit.as_ref().map(|i| Box::new(i.watch(&request, &chosen.decision)));

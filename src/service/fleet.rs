@@ -83,6 +83,8 @@ pub struct Fleet {
     routes: HashMap<RouteName, Arc<LiveRoute>>,
     draining: BTreeSet<ArmId>,
     prices_from: BTreeMap<ArmId, PriceSource>,
+    /// Version of the price table.
+    prices: Arc<str>,
 }
 
 /// A route or arm that a fleet cannot be built from.
@@ -133,7 +135,14 @@ impl Fleet {
                 )
             })
             .collect();
-        Ok(Self { arms, upstreams, routes, draining: BTreeSet::new(), prices_from: BTreeMap::new() })
+        Ok(Self {
+            arms,
+            upstreams,
+            routes,
+            draining: BTreeSet::new(),
+            prices_from: BTreeMap::new(),
+            prices: "".into(),
+        })
     }
 
     /// The same, where these arms take no new conversations.
@@ -142,10 +151,15 @@ impl Fleet {
         self
     }
 
-    /// The same, knowing who says what each arm costs.
-    pub fn priced_by(mut self, sources: BTreeMap<ArmId, PriceSource>) -> Self {
-        self.prices_from = sources;
+    /// The same, knowing who says what each arm costs, and what the whole table of prices is called.
+    pub fn priced_by(mut self, sources: BTreeMap<ArmId, PriceSource>, version: &str) -> Self {
+        (self.prices_from, self.prices) = (sources, version.into());
         self
+    }
+
+    /// What the table of prices is called.
+    pub fn prices(&self) -> &Arc<str> {
+        &self.prices
     }
 
     /// Who says what the arm costs; `None`: nobody told.

@@ -145,7 +145,7 @@ mod tests {
             id: ArmId::from(id),
             provider: ProviderId::from("p"),
             model: id.to_owned(),
-            price: Price { input: usd, output: usd, cached_input: None },
+            price: Price::flat(usd, usd),
             limits: Limits { context_window: 8000, max_output: None },
             capabilities: Default::default(),
         }

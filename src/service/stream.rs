@@ -47,6 +47,7 @@ impl AnswerStream {
         account.completion_id = account.completion_id.take().or(facts.id);
         account.usage = facts.usage.or(account.usage);
         account.reported_cost_usd = facts.cost_usd.or(account.reported_cost_usd);
+        account.streamed_tokens += facts.text_tokens;
         account.has_content |= facts.has_content;
         account.is_refusal |= facts.is_refusal;
         account.finish_reason = facts.finish_reason.or(account.finish_reason.take());

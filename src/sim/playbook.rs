@@ -237,7 +237,7 @@ fn recorded_truth(cell: &Cell, price: f64) -> Truth {
 fn recorded_model(name: &str, price: f64) -> Model {
     Model {
         name: name.to_owned(),
-        price: Price { input: 0.0, output: price, cached_input: None },
+        price: Price::flat(0.0, price),
         limits: Limits { context_window: 2 * MOST_TOKENS as u32, max_output: None },
         faults: Faults::NONE,
     }

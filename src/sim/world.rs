@@ -228,7 +228,7 @@ impl Character {
         let (input, output) = self.price;
         Model {
             name: self.name.to_owned(),
-            price: Price { input, output, cached_input: None },
+            price: Price::flat(input, output),
             limits: Limits { context_window: 128_000, max_output: Some(16_000) },
             faults: self.faults,
         }

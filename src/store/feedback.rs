@@ -348,5 +348,6 @@ fn reported_call(feedback: &Feedback, arm: ArmId) -> Completed {
         finish_reason: None,
         attempts: vec![Attempt { arm, end, status: None, ms: total_ms, cost_usd: None }],
         kind: None,
+        billing: None,
     }
 }

@@ -121,10 +121,11 @@ impl<'c> Log<'c> {
     }
 
     fn index_decision(&self, decision: &Decision, seq: Seq) -> rusqlite::Result<()> {
+        let tags = (!decision.tags.is_empty()).then(|| serde_json::json!(decision.tags).to_string());
         self.tx
             .prepare_cached(
-                "INSERT OR IGNORE INTO decisions (id, seq, key_id, session, arm, has_context, decision_only)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT OR IGNORE INTO decisions (id, seq, key_id, session, arm, has_context, decision_only, route, user, tags)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
                 decision.id.as_bytes(),
@@ -134,14 +135,20 @@ impl<'c> Log<'c> {
                 decision.arm.as_str(),
                 decision.context.is_some(),
                 decision.decision_only,
+                decision.route.as_str(),
+                decision.user,
+                tags,
             ])
             .map(drop)
     }
 
     fn index_completion(&self, completed: &Completed, seq: Seq) -> rusqlite::Result<()> {
+        let (usage, billing) = (completed.usage, completed.billing.as_ref());
         self.tx
             .prepare_cached(
-                "UPDATE decisions SET completed_seq = ?2, completion_id = ?3, served = ?4
+                "UPDATE decisions SET completed_seq = ?2, completion_id = ?3, served = ?4, ending = ?5, input_tokens = ?6,
+                     output_tokens = ?7, cached_tokens = ?8, cache_write_tokens = ?9, reasoning_tokens = ?10, cost_usd = ?11,
+                     basis = ?12, settled_usd = ?13, reserved_usd = ?14, prices = ?15
                  WHERE id = ?1 AND completed_seq IS NULL",
             )?
             .execute(params![
@@ -149,6 +156,17 @@ impl<'c> Log<'c> {
                 sql_int(seq.0),
                 completed.completion_id,
                 completed.served.as_ref().map(|a| a.as_str()),
+                completed.end.as_str(),
+                usage.map(|u| u.input_tokens),
+                usage.map(|u| u.output_tokens),
+                usage.map(|u| u.cached_tokens),
+                usage.map(|u| u.cache_write_tokens),
+                usage.map(|u| u.reasoning_tokens),
+                completed.cost_usd,
+                billing.and_then(|b| b.basis).map(|b| b.as_str()),
+                billing.map(|b| b.settled_usd),
+                billing.and_then(|b| b.reserved_usd),
+                billing.map(|b| &*b.prices),
             ])
             .map(drop)
     }

@@ -301,6 +301,7 @@ impl Metrics {
             ("output", usage.output_tokens),
             ("cached_input", usage.cached_tokens),
             ("reasoning", usage.reasoning_tokens),
+            ("cache_write", usage.cache_write_tokens),
         ];
         for (kind, tokens) in kinds {
             self.tokens.get_or_create(&TokenLabels { arm: arm.clone(), kind }).inc_by(u64::from(tokens));

@@ -4,6 +4,7 @@ mod glance;
 
 use serde_json::Value;
 
+use super::chat::of_text;
 use super::{ChunkError, UpstreamError, WireError};
 use crate::domain::Usage;
 
@@ -41,6 +42,8 @@ pub struct ChunkFacts {
     pub finish_reason: Option<String>,
     /// Whether it holds a piece of the answer: text, tool call, refusal, reasoning, audio.
     pub has_content: bool,
+    /// Tokens of the pieces of text in it, estimated.
+    pub text_tokens: f64,
     /// Whether it says that the model declined, or was cut by its provider's filter.
     pub is_refusal: bool,
     /// Whether it is the usage chunk (`choices` empty): only for clients that asked for it.
@@ -93,6 +96,7 @@ pub(super) fn chunk_facts(value: &Value) -> Result<ChunkFacts, ChunkError> {
         cost_usd: read_cost(value),
         finish_reason: choices.iter().find_map(|c| text(c, "finish_reason")),
         has_content: choices.iter().filter_map(|c| c.get("delta")).any(holds_content),
+        text_tokens: choices.iter().filter_map(|c| c.get("delta")).map(text_tokens).sum(),
         is_refusal: choices.iter().any(|c| declines(c, "delta")),
         is_usage_only: choices.is_empty(),
     })
@@ -144,6 +148,21 @@ fn holds_content(message: &Value) -> bool {
     })
 }
 
+/// What a delta adds to the answer, in tokens as good as they can be told from text.
+fn text_tokens(delta: &Value) -> f64 {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map_or(0.0, of_text);
+    let own: f64 = ["content", "refusal", "reasoning", "reasoning_content"]
+        .iter()
+        .map(|name| text(delta.get(*name)))
+        .sum();
+    let calls = delta.get("tool_calls").and_then(Value::as_array).into_iter().flatten();
+    let function = |call: &Value| {
+        let function = call.get("function");
+        text(function.and_then(|f| f.get("name"))) + text(function.and_then(|f| f.get("arguments")))
+    };
+    own + calls.map(function).sum::<f64>()
+}
+
 /// Whether a choice is a refusal: by its finish reason, or by the text of one.
 fn declines(choice: &Value, part: &str) -> bool {
     let filtered = choice.get("finish_reason").and_then(Value::as_str) == Some("content_filter");
@@ -165,6 +184,7 @@ fn read_usage(value: &Value) -> Option<Usage> {
         output_tokens: count(usage.get("completion_tokens")).unwrap_or(0),
         cached_tokens: detail("prompt_tokens_details", "cached_tokens").min(input_tokens),
         reasoning_tokens: detail("completion_tokens_details", "reasoning_tokens"),
+        cache_write_tokens: detail("prompt_tokens_details", "cache_creation_tokens"),
     })
 }
 

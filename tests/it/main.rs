@@ -21,6 +21,7 @@ mod formats;
 mod golden;
 mod joining;
 mod keys;
+mod ledger;
 mod matrix;
 mod messages;
 mod outbound;

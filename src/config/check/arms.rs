@@ -7,10 +7,12 @@ use sha2::{Digest, Sha256};
 use super::Check;
 use super::providers::{Provider, Providers};
 use crate::config::catalog::CatalogModel;
-use crate::config::raw::{RawModel, RawPrice};
+use crate::config::raw::{RawLongPrice, RawModel, RawPrice};
 use crate::config::read::At;
 use crate::config::suggest::or_else;
-use crate::domain::{Arm, ArmId, Capability, CapabilitySet, Catalog, Limits, Price, PriceSource, ProviderId};
+use crate::domain::{
+    Arm, ArmId, Capability, CapabilitySet, Catalog, Limits, LongPrice, Price, PriceSource, ProviderId,
+};
 
 /// Window of a model that neither the file nor the catalog tells: small enough for what runs locally.
 const UNKNOWN_CONTEXT_WINDOW: u32 = 8192;
@@ -184,9 +186,9 @@ impl Check<'_> {
         let advice = "write it in USD per million tokens";
         let input = self.required(raw.input.as_ref(), &raw.place, "input", advice);
         let output = self.required(raw.output.as_ref(), &raw.place, "output", advice);
-        let parts = [input, output, raw.cached_input.as_ref()];
+        let special = [&raw.cached_input, &raw.cache_write, &raw.reasoning].map(Option::as_ref);
         let mut is_sound = true;
-        for part in parts.into_iter().flatten() {
+        for part in [input, output].into_iter().chain(special).flatten() {
             if !part.value.is_finite() || part.value < 0.0 {
                 let message =
                     format!("must be a finite number >= 0 (USD per million tokens), got {}", part.value);
@@ -194,12 +196,24 @@ impl Check<'_> {
                 is_sound = false;
             }
         }
-        let price = Price {
-            input: input?.value,
-            output: output?.value,
-            cached_input: raw.cached_input.as_ref().map(|c| c.value),
-        };
-        is_sound.then_some(price)
+        let long = raw.long.as_ref().map(|long| self.long_price(long));
+        let [cached_input, cache_write, reasoning] = special.map(|part| part.map(|p| p.value));
+        let (input, output) = (input?.value, output?.value);
+        let price = Price { cached_input, cache_write, reasoning, ..Price::flat(input, output) };
+        match long {
+            Some(long) => is_sound.then_some(Price { long: Some(long?), ..price }),
+            None => is_sound.then_some(price),
+        }
+    }
+
+    fn long_price(&self, raw: &RawLongPrice) -> Option<LongPrice> {
+        let advice =
+            "write the number of input tokens beyond which the price holds, for example `above = 200000`";
+        let above = self.required(raw.above.as_ref(), &raw.price.place, "above", advice);
+        let Price { input, output, cached_input, cache_write, reasoning, .. } =
+            self.written_price(&raw.price)?;
+        let above = u32::try_from(above?.value).ok()?;
+        Some(LongPrice { above, input, output, cached_input, cache_write, reasoning })
     }
 
     fn limits(&self, raw: &RawModel, listed: Option<&CatalogModel>) -> Limits {

@@ -7,18 +7,42 @@ pub(in crate::config) struct RawPrice {
     pub(in crate::config) input: Option<At<f64>>,
     pub(in crate::config) output: Option<At<f64>>,
     pub(in crate::config) cached_input: Option<At<f64>>,
+    pub(in crate::config) cache_write: Option<At<f64>>,
+    pub(in crate::config) reasoning: Option<At<f64>>,
+    pub(in crate::config) long: Option<Box<RawLongPrice>>,
+}
+
+/// The price of calls with a long input.
+pub(in crate::config) struct RawLongPrice {
+    pub(in crate::config) above: Option<At<u64>>,
+    pub(in crate::config) price: RawPrice,
 }
 
 impl RawPrice {
     fn read(mut keys: Section<'_>) -> Option<Self> {
-        let raw = keys.is_present().then(|| Self {
+        let raw = keys.is_present().then(|| {
+            let mut long = keys.section("long");
+            let raw_long = long.is_present().then(|| {
+                let above = long.whole("above", 1, u64::from(u32::MAX));
+                Box::new(RawLongPrice { above, price: Self::parts(&mut long, None) })
+            });
+            long.finish();
+            Self::parts(&mut keys, raw_long)
+        });
+        keys.finish();
+        raw
+    }
+
+    fn parts(keys: &mut Section<'_>, long: Option<Box<RawLongPrice>>) -> Self {
+        Self {
             place: keys.place().clone(),
             input: keys.number("input"),
             output: keys.number("output"),
             cached_input: keys.number("cached_input"),
-        });
-        keys.finish();
-        raw
+            cache_write: keys.number("cache_write"),
+            reasoning: keys.number("reasoning"),
+            long,
+        }
     }
 }
 

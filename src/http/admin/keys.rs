@@ -1,7 +1,5 @@
 //! `/admin/keys` and `/admin/audit`: client keys, and who changed what.
 
-use std::sync::Arc;
-
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -12,7 +10,6 @@ use super::super::body::Incoming;
 use super::super::error::HttpError;
 use super::super::{Api, auth};
 use crate::service::{KeyError, KeyOrder, KeyView};
-use crate::store::{Store, StoreError};
 
 /// Rows of the audit table in one answer.
 const AUDIT_ROWS: (usize, usize) = (100, 1000);
@@ -26,7 +23,7 @@ const AUDIT_ROWS: (usize, usize) = (100, 1000);
     )
 )]
 pub(in crate::http) async fn list(State(api): State<Api>) -> Result<Response, HttpError> {
-    let rows = blocking(&api, Store::list_keys).await?;
+    let rows = super::blocking(&api, |service| service.store.list_keys()).await?;
     let keys: Vec<KeyView> = rows.into_iter().map(KeyView::from).collect();
     Ok(Json(json!({ "keys": keys })).into_response())
 }
@@ -123,19 +120,8 @@ pub(in crate::http) async fn audit(
             }
         }
     }
-    let rows = blocking(&api, move |store| store.audit(before, limit)).await?;
+    let rows = super::blocking(&api, move |service| service.store.audit(before, limit)).await?;
     Ok(Json(json!({ "audit": rows })).into_response())
-}
-
-async fn blocking<T: Send + 'static>(
-    api: &Api,
-    read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, HttpError> {
-    let service = Arc::clone(&api.service);
-    let done = tokio::task::spawn_blocking(move || read(&service.store)).await;
-    let said = || "the store is not available".to_owned();
-    done.map_err(|cause| HttpError::no_store(&cause, said()))?
-        .map_err(|cause| HttpError::no_store(&cause, said()))
 }
 
 fn refusal(error: KeyError) -> HttpError {

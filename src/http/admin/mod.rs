@@ -8,6 +8,8 @@ pub(super) mod models;
 pub(super) mod policies;
 pub(super) mod stats;
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::routing::{get, patch, post};
 use serde::Deserialize;
@@ -15,11 +17,14 @@ use serde::Deserialize;
 use super::Api;
 use super::body::Incoming;
 use super::error::HttpError;
+use crate::service::Service;
+use crate::store::StoreError;
 
 /// All paths under `/admin`.
 pub(super) fn router() -> Router<Api> {
     Router::new()
         .route("/admin/stats", get(stats::get))
+        .route("/admin/prices", get(stats::prices))
         .route("/admin/drift", get(drift::get))
         .route("/admin/judge", get(judge::get))
         .route("/admin/models", get(models::get))
@@ -31,6 +36,18 @@ pub(super) fn router() -> Router<Api> {
         .route("/admin/policies/rollback", post(policies::roll_back))
         .route("/admin/experiments", get(policies::experiments).post(policies::start))
         .route("/admin/experiments/{name}/{order}", post(policies::end))
+}
+
+/// Reads from the store on a thread that may wait.
+async fn blocking<T: Send + 'static>(
+    api: &Api,
+    read: impl FnOnce(&Service) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, HttpError> {
+    let service = Arc::clone(&api.service);
+    let done = tokio::task::spawn_blocking(move || read(&service)).await;
+    let said = || "the store is not available".to_owned();
+    done.map_err(|cause| HttpError::no_store(&cause, said()))?
+        .map_err(|cause| HttpError::no_store(&cause, said()))
 }
 
 /// An order's body.

@@ -1,22 +1,25 @@
-//! `GET /admin/stats`: usage, spend, savings, budgets.
+//! `GET /admin/stats`: usage, spend, savings, budgets. `GET /admin/prices`: the price tables that calls were billed by.
 
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Json, Response};
 
+use serde_json::json;
+
 use super::super::Api;
 use super::super::error::HttpError;
+use super::blocking;
 use crate::service::Grouping;
 
 /// Hours that the books hold.
 const MOST_HOURS: u32 = 31 * 24;
 
-/// Usage and spend of the last hours by model, route, key and tag, what was saved against the best fixed model, and how each budget
+/// Usage and spend of the last hours by model, route, key, tag and user, what was saved against the best fixed model, and how each budget
 /// stands.
 #[utoipa::path(
     get, path = "/admin/stats", tag = "admin",
     params(
         ("window" = Option<String>, Query, description = "How far back, in full hours: `1h`, `24h` (the default), `7d`, up to `31d`"),
-        ("by" = Option<String>, Query, description = "Some of `model`, `route`, `key`, `tag`, with commas between; all without it"),
+        ("by" = Option<String>, Query, description = "Some of `model`, `route`, `key`, `tag`, `user`, with commas between; all without it"),
     ),
     responses(
         (status = 200, description = "The sums", body = crate::http::openapi::StatsView),
@@ -31,7 +34,7 @@ pub(in crate::http) async fn get(
     for pair in query.iter().flat_map(|q| q.split('&')).filter(|pair| !pair.is_empty()) {
         match pair.split_once('=').unwrap_or((pair, "")) {
             ("window", text) => back = hours(text)?,
-            ("by", text) => by = groupings(&text.replace("%2C", ","))?,
+            ("by" | "group_by", text) => by = groupings(&text.replace("%2C", ","))?,
             (other, _) => {
                 let name: String = other.chars().take(40).collect();
                 let message = format!("there is no parameter {name:?}; there are window and by");
@@ -39,7 +42,21 @@ pub(in crate::http) async fn get(
             }
         }
     }
-    Ok(Json(api.service.spend.stats(back, &by)).into_response())
+    let stats = blocking(&api, move |service| service.stats(back, &by)).await?;
+    Ok(Json(stats).into_response())
+}
+
+/// The price tables that calls were billed by, the newest first; `billing.prices` of a decision's `completed` names one.
+#[utoipa::path(
+    get, path = "/admin/prices", tag = "admin",
+    responses(
+        (status = 200, description = "Price tables", body = crate::http::openapi::PriceTables),
+        (status = "default", description = "An error", body = crate::http::openapi::ErrorBody),
+    )
+)]
+pub(in crate::http) async fn prices(State(api): State<Api>) -> Result<Response, HttpError> {
+    let tables = blocking(&api, |service| service.store.price_tables()).await?;
+    Ok(Json(json!({"current": api.service.fleet.prices(), "tables": tables})).into_response())
 }
 
 fn hours(text: &str) -> Result<u32, HttpError> {
@@ -57,7 +74,7 @@ fn hours(text: &str) -> Result<u32, HttpError> {
 fn groupings(text: &str) -> Result<Vec<Grouping>, HttpError> {
     let named = |name: &str| Grouping::ALL.into_iter().find(|g| g.as_str() == name.trim());
     text.split(',').map(named).collect::<Option<Vec<_>>>().ok_or_else(|| {
-        HttpError::invalid_field("by", format!("must be some of model, route, key, tag, got {text:?}"))
+        HttpError::invalid_field("by", format!("must be some of model, route, key, tag, user, got {text:?}"))
     })
 }
 
@@ -72,6 +89,7 @@ mod tests {
             assert_eq!(hours(bad).unwrap_err().status(), 422, "{bad}");
         }
         assert_eq!(groupings("model, tag").unwrap(), [Grouping::Model, Grouping::Tag]);
+        assert_eq!(groupings("user").unwrap(), [Grouping::User]);
         assert!(groupings("model,colour").is_err());
     }
 }

@@ -11,14 +11,25 @@ pub(in crate::http) struct StatsView {
     at_ms: i64,
     /// From when on is counted, Unix milliseconds.
     from_ms: i64,
-    /// `requests`, `answered`, `failed`, `input_tokens`, `output_tokens`, `cached_tokens`, `spend_usd`, `unpriced`.
+    /// `requests`, `answered`, `failed`, `input_tokens`, `output_tokens`, `cached_tokens`, `cache_write_tokens`, `reasoning_tokens`,
+    /// `spend_usd`, `estimated_usd` (the part that rests on our own count of tokens), `reserved_usd`, `unpriced`, `from_cache`.
     total: serde_json::Map<String, serde_json::Value>,
     /// Against the model of the highest expected quality: `best_fixed_model`, `requests`, `best_fixed_usd`, `spend_usd`, `saved_usd`,
     /// `best_fixed_quality`, `drawn_quality`.
     savings: Option<serde_json::Map<String, serde_json::Value>>,
-    /// Lines of such sums with a `name`, by `model`, `route`, `key` and `tag`; the dearest first.
+    /// Lines of such sums with a `name`, by `model`, `route`, `key`, `tag` and `user`; the dearest first, of tags and
+    /// users the first 200.
     by: std::collections::BTreeMap<String, Vec<serde_json::Map<String, serde_json::Value>>>,
     budgets: Vec<BudgetStatus>,
+}
+
+/// Price tables.
+#[derive(ToSchema)]
+pub(in crate::http) struct PriceTables {
+    /// The one in force.
+    current: String,
+    /// The newest first: `version`, `at_ms`, `prices` by model in USD per million tokens.
+    tables: Vec<serde_json::Map<String, serde_json::Value>>,
 }
 
 /// One budget.

@@ -99,7 +99,7 @@ async fn an_answer_that_was_cut_teaches_no_length() {
 async fn reports_weigh_by_their_source_and_a_fallbacks_is_kept_but_not_learned() {
     let (_folder, store) = temporary();
     for n in 1..=3 {
-        let price = Some(Price { input: 1.0, output: 4.0, cached_input: None });
+        let price = Some(Price::flat(1.0, 4.0));
         let asked = Decision { decision_only: n == 3, price, ..decision(n, "a") };
         store.append(decided(asked)).await.unwrap();
     }

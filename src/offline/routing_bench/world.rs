@@ -205,7 +205,7 @@ fn arm(model: &str, price: Price) -> Arm {
 /// What an arm is configured to cost: the prices that explain its recorded costs by its tokens; where only costs are recorded, a price of
 /// output at which its mean call is [`PSEUDO_TOKENS`] long; nothing where nothing is recorded.
 fn price_of<'a>(cells: impl Iterator<Item = &'a Cell>, priced: bool) -> Price {
-    let free = Price { input: 0.0, output: 0.0, cached_input: None };
+    let free = Price::flat(0.0, 0.0);
     if !priced {
         return free;
     }
@@ -230,7 +230,7 @@ fn price_list(cells: &[&Cell]) -> Option<Price> {
     let determinant = ii * oo - io * io;
     let input = ((oo * ic - io * oc) / determinant).max(0.0);
     let output = ((ii * oc - io * ic) / determinant).max(0.0);
-    let price = Price { input, output, cached_input: None };
+    let price = Price::flat(input, output);
     let missed: f64 = rows.iter().map(|(i, o, c)| (i * input + o * output - c).abs()).sum();
     (price.is_valid() && missed <= PRICE_TOLERANCE * sum(|r| r.2)).then_some(price)
 }

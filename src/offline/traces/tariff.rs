@@ -31,7 +31,7 @@ impl Fit {
         }
         let input = ((self.oo * self.ic - self.io * self.oc) / determinant).max(0.0);
         let output = ((self.ii * self.oc - self.io * self.ic) / determinant).max(0.0);
-        let price = Price { input, output, cached_input: None };
+        let price = Price::flat(input, output);
         price.is_valid().then_some(price)
     }
 }

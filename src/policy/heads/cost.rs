@@ -90,13 +90,15 @@ pub fn tokens_bought(bill: &Bill) -> Option<f64> {
         return None;
     }
     let cached = bill.cached_share.unwrap_or(0.0);
+    let price = bill.price.at(f64::from(bill.asked_tokens));
     let input_usd = priced_usd(&bill.price, f64::from(bill.asked_tokens), cached, 0.0);
     let output_usd = (bill.cost_usd - input_usd).max(LEAST_OUTPUT_SHARE * bill.cost_usd);
-    Some((output_usd * 1e6 / bill.price.output).min(MOST_TOKENS))
+    Some((output_usd * 1e6 / price.output.max(f64::MIN_POSITIVE)).min(MOST_TOKENS))
 }
 
 /// As [`Price::cost_usd`], for expected tokens, which are no whole numbers.
 fn priced_usd(price: &Price, input_tokens: f64, cached_share: f64, output_tokens: f64) -> f64 {
+    let price = price.at(input_tokens);
     let cached = price.cached_input.unwrap_or(price.input);
     let input = (1.0 - cached_share) * price.input + cached_share * cached;
     (input_tokens * input + output_tokens * price.output) / 1e6
@@ -106,7 +108,7 @@ fn priced_usd(price: &Price, input_tokens: f64, cached_share: f64, output_tokens
 mod tests {
     use super::*;
 
-    const PRICE: Price = Price { input: 2.0, output: 10.0, cached_input: Some(0.5) };
+    const PRICE: Price = Price { cached_input: Some(0.5), ..Price::flat(2.0, 10.0) };
 
     fn bill(cost_usd: f64, cached_share: Option<f64>) -> Bill {
         Bill { cost_usd, price: PRICE, asked_tokens: 1000, cached_share }
@@ -119,7 +121,7 @@ mod tests {
         assert!((tokens(0.001) - 0.05 * 0.001 * 1e5).abs() < 1e-9, "less than its input: hardly any output");
         assert!((tokens_bought(&bill(0.0005 + 0.003, Some(1.0))).unwrap() - 300.0).abs() < 1e-9);
         assert_eq!(tokens_bought(&bill(0.0, None)), None);
-        let free = Price { input: 0.0, output: 0.0, cached_input: None };
+        let free = Price::flat(0.0, 0.0);
         assert_eq!(tokens_bought(&Bill { price: free, ..bill(0.1, None) }), None);
     }
 
@@ -129,7 +131,7 @@ mod tests {
         assert!((head.expected_usd(&PRICE, 1000.0, 300.0) - 0.005).abs() < 1e-12);
         (0..400).for_each(|_| head.observe(&bill(0.006, None), 300.0));
         assert!((head.expected_usd(&PRICE, 1000.0, 300.0) - 0.006).abs() < 5e-5);
-        let dearer = Price { input: 20.0, output: 100.0, cached_input: None };
+        let dearer = Price::flat(20.0, 100.0);
         assert!((head.expected_usd(&dearer, 1000.0, 300.0) - 0.06).abs() < 5e-4);
         (0..500).for_each(|_| head.observe(&bill(1e6, None), 300.0));
         assert!(head.factor() < FACTOR_LIMIT && head.is_sound());

@@ -30,7 +30,9 @@ pub(super) use ticket::{Ending, Ticket};
 
 use super::ServiceError;
 use super::clock::now;
-use crate::domain::{ArmId, BudgetLimits, BudgetScope, Decision, KeyId, RouteName, UnixMs};
+use crate::domain::{
+    ArmId, Basis, BudgetLimits, BudgetScope, CompletionEnd, Decision, KeyId, RouteName, UnixMs,
+};
 use crate::policy::budget::Amount;
 use parked::Parked;
 use usage::Usage;
@@ -170,15 +172,19 @@ impl Spend {
     }
 
     /// Books the end of a call: settles what its ticket holds and counts its usage.
-    pub(super) fn close(&self, ticket: Ticket, ending: &Ending<'_>) {
+    /// What counts as spent, USD.
+    pub(super) fn close(&self, ticket: Ticket, ending: &Ending<'_>) -> f64 {
         let spent = ending.spent_usd(ticket.expected_usd());
         if let (Some(cost), Some(arm)) = (ending.cost_usd, ending.served)
             && *arm == ticket.arm
+            && matches!(ending.end, CompletionEnd::Complete | CompletionEnd::Reported)
+            && ending.basis != Some(Basis::Cache)
         {
             self.learn_excess(arm, ticket.expected_usd(), cost);
         }
         self.usage.lock().unwrap_or_else(PoisonError::into_inner).ended(&ticket, ending, spent);
         ticket.settle(spent, ending.at);
+        spent
     }
 
     /// Books a decision, before its call.

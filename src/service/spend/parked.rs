@@ -104,7 +104,8 @@ fn settle(
 ) {
     let arm = entry.ticket.arm.clone();
     let served = (end == CompletionEnd::Reported).then_some(&arm);
-    let ending = Ending { at, served, end, usage, cost_usd, given_up_usd: 0.0 };
+    let reserved_usd = entry.ticket.reserved().usd();
+    let ending = Ending { at, served, end, usage, cost_usd, given_up_usd: 0.0, basis: None, reserved_usd };
     let spent = ending.spent_usd(entry.ticket.expected_usd());
     books.ended(&entry.ticket, &ending, spent);
     entry.ticket.settle(spent, at);

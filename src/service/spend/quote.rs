@@ -41,14 +41,16 @@ impl Spend {
 }
 
 fn typical_usd(arm: &Arm, prompt: &Prompt, learned: &dyn Policy, at: UnixMs) -> f64 {
-    let listed =
-        || (f64::from(prompt.input_tokens) * arm.price.input + TYPICAL_TOKENS * arm.price.output) / 1e6;
+    let listed = || {
+        let (tokens, price) = (f64::from(prompt.input_tokens), arm.price.at(prompt.input_tokens.into()));
+        (tokens * price.input + TYPICAL_TOKENS * price.output) / 1e6
+    };
     learned.typical(arm, prompt.input_tokens, at).map_or_else(listed, |typical| typical.cost_usd)
 }
 
 /// The most that a call can cost.
 fn most_usd(arm: &Arm, prompt: &Prompt) -> f64 {
-    input_usd(arm, prompt) + f64::from(longest_tokens(arm, prompt)) * arm.price.output / 1e6
+    input_usd(arm, prompt) + f64::from(longest_tokens(arm, prompt)) * output_price(arm, prompt) / 1e6
 }
 
 /// The longest answer that the caller, the arm and its window allow, tokens.
@@ -58,13 +60,23 @@ fn longest_tokens(arm: &Arm, prompt: &Prompt) -> u32 {
 }
 
 fn input_usd(arm: &Arm, prompt: &Prompt) -> f64 {
-    f64::from(prompt.input_tokens) * TOKEN_MARGIN * arm.price.input / 1e6
+    let most = most_input(prompt);
+    most * arm.price.dearest_input(most) / 1e6
+}
+
+fn most_input(prompt: &Prompt) -> f64 {
+    f64::from(prompt.input_tokens) * TOKEN_MARGIN
+}
+
+/// The most that an output token may cost, USD per million.
+fn output_price(arm: &Arm, prompt: &Prompt) -> f64 {
+    arm.price.dearest_output(most_input(prompt))
 }
 
 /// The most that `choices` answers can cost.
 pub(in crate::service) fn longest(arm: &Arm, prompt: &Prompt, choices: u32) -> Amount {
     let tokens = f64::from(longest_tokens(arm, prompt)) * f64::from(choices);
-    Amount::of_usd(input_usd(arm, prompt) + tokens * arm.price.output / 1e6)
+    Amount::of_usd(input_usd(arm, prompt) + tokens * output_price(arm, prompt) / 1e6)
 }
 
 /// How many tokens each of `choices` answers may have so that the call costs no more than `paid`; `None`: the longest answer costs no
@@ -74,7 +86,7 @@ pub(in crate::service) fn paid_tokens(arm: &Arm, prompt: &Prompt, choices: u32, 
         return None;
     }
     let left_usd = (paid.usd() - input_usd(arm, prompt)).max(0.0);
-    let tokens = left_usd * 1e6 / arm.price.output / f64::from(choices.max(1));
+    let tokens = left_usd * 1e6 / output_price(arm, prompt) / f64::from(choices.max(1));
     Some((tokens.floor() as u32).clamp(1, longest_tokens(arm, prompt).max(1)))
 }
 
@@ -89,7 +101,7 @@ mod tests {
             id: "a".into(),
             provider: "p".into(),
             model: "a".into(),
-            price: crate::domain::Price { input: 1.0, output: 10.0, cached_input: None },
+            price: crate::domain::Price::flat(1.0, 10.0),
             limits: crate::domain::Limits { context_window: 8000, max_output: Some(4000) },
             capabilities: Default::default(),
         };
@@ -101,7 +113,7 @@ mod tests {
         assert_eq!(paid_tokens(&arm, &prompt, 2, paid), Some(tokens / 2));
         assert_eq!(paid_tokens(&arm, &prompt, 1, longest(&arm, &prompt, 1)), None);
         assert_eq!(paid_tokens(&arm, &prompt, 1, Amount::default()), Some(1));
-        let free = Arm { price: crate::domain::Price { input: 0.0, output: 0.0, cached_input: None }, ..arm };
+        let free = Arm { price: crate::domain::Price::flat(0.0, 0.0), ..arm };
         assert_eq!(paid_tokens(&free, &prompt, 1, Amount::default()), None);
     }
 }

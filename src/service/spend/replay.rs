@@ -52,10 +52,17 @@ impl Spend {
         for ticket in open.into_values() {
             let served = ticket.arm.clone();
             let (served, end) = (Some(&served), CompletionEnd::ClientAborted);
-            spend.close(
-                ticket,
-                &Ending { at: now, served, end, usage: None, cost_usd: None, given_up_usd: 0.0 },
-            );
+            let ending = Ending {
+                at: now,
+                served,
+                end,
+                usage: None,
+                cost_usd: None,
+                given_up_usd: 0.0,
+                basis: None,
+                reserved_usd: 0.0,
+            };
+            spend.close(ticket, &ending);
         }
         Ok(spend)
     }
@@ -75,6 +82,8 @@ impl Spend {
                         usage: done.usage,
                         cost_usd: done.cost_usd,
                         given_up_usd,
+                        basis: done.billing.as_ref().and_then(|b| b.basis),
+                        reserved_usd: done.billing.as_ref().and_then(|b| b.reserved_usd).unwrap_or_default(),
                     },
                 );
             }

@@ -8,9 +8,13 @@ use serde::Serialize;
 use super::usage::{Expectations, Hour};
 use super::{BudgetView, Spend, Totals};
 use crate::domain::{ArmId, UnixMs};
+use crate::service::Service;
+use crate::store::{LedgerGroup, LedgerLine, StoreError};
 
 /// A fixed model must have been estimated in this share of the decisions to be compared with.
 const ESTIMATED_SHARE: f64 = 0.5;
+/// Most users and tags that are listed.
+const MOST_GROUPS: usize = 200;
 
 /// Which of the groupings are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -21,8 +25,10 @@ pub enum Grouping {
     Route,
     /// By client key.
     Key,
-    /// By `tag=value`.
+    /// By `tag=value`; from the ledger.
     Tag,
+    /// By the callers' users; from the ledger.
+    User,
 }
 
 /// One group.
@@ -74,7 +80,7 @@ pub struct Stats {
 
 impl Grouping {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Model, Self::Route, Self::Key, Self::Tag];
+    pub const ALL: [Self; 5] = [Self::Model, Self::Route, Self::Key, Self::Tag, Self::User];
 
     /// The name used in queries and answers.
     pub fn as_str(self) -> &'static str {
@@ -83,34 +89,83 @@ impl Grouping {
             Self::Route => "route",
             Self::Key => "key",
             Self::Tag => "tag",
+            Self::User => "user",
         }
     }
 
-    fn of(self, hour: &Hour) -> &HashMap<String, Totals> {
+    /// The sums of an hour, when they are kept in memory.
+    fn of(self, hour: &Hour) -> Option<&HashMap<String, Totals>> {
         match self {
-            Self::Model => &hour.by_model,
-            Self::Route => &hour.by_route,
-            Self::Key => &hour.by_key,
-            Self::Tag => &hour.by_tag,
+            Self::Model => Some(&hour.by_model),
+            Self::Route => Some(&hour.by_route),
+            Self::Key => Some(&hour.by_key),
+            Self::Tag | Self::User => None,
+        }
+    }
+
+    /// What the ledger calls it, when it is summed up there.
+    fn in_ledger(self) -> Option<LedgerGroup> {
+        match self {
+            Self::Tag => Some(LedgerGroup::Tag),
+            Self::User => Some(LedgerGroup::User),
+            Self::Model | Self::Route | Self::Key => None,
         }
     }
 }
 
 impl Spend {
-    /// The sums of the last `hours`, the running one included.
-    pub fn stats(&self, hours: u32, groupings: &[Grouping]) -> Stats {
+    /// The sums of the last `hours`, the running one included, as far as they are kept in memory.
+    fn stats(&self, hours: u32, groupings: &[Grouping]) -> Stats {
         let at = self.clock.now();
         let from = UnixMs((at.0.div_euclid(3_600_000) - i64::from(hours.saturating_sub(1))) * 3_600_000);
         self.expire(at);
         let usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
         let mut total = Totals::default();
         usage.from(from).for_each(|hour| total.add(&hour.total));
-        let by = groupings.iter().map(|g| (g.as_str(), lines(usage.from(from).map(|h| g.of(h))))).collect();
+        let by =
+            groupings.iter().map(|g| (g.as_str(), lines(usage.from(from).filter_map(|h| g.of(h))))).collect();
         let savings = savings(usage.from(from));
         let from_ms = from.0.max(usage.since.0);
         drop(usage);
         let budgets = self.all_scopes().iter().map(|scope| scope.view(at)).collect();
         Stats { at_ms: at.0, from_ms, total, savings, by, budgets }
+    }
+}
+
+impl Service {
+    /// The sums of the last `hours`, the running one included. Those by user and tag are read from the ledger, so they show what is on
+    /// disk; each has its dearest groups. Blocks.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn stats(&self, hours: u32, groupings: &[Grouping]) -> Result<Stats, StoreError> {
+        let mut stats = self.spend.stats(hours, groupings);
+        for (grouping, group) in groupings.iter().filter_map(|g| Some((g, g.in_ledger()?))) {
+            let lines = self.store.spend_by(group, UnixMs(stats.from_ms), MOST_GROUPS)?;
+            stats.by.insert(grouping.as_str(), lines.into_iter().map(StatsLine::from).collect());
+        }
+        Ok(stats)
+    }
+}
+
+impl From<LedgerLine> for StatsLine {
+    fn from(line: LedgerLine) -> Self {
+        let totals = Totals {
+            requests: line.requests,
+            answered: line.answered,
+            failed: line.failed,
+            input_tokens: line.input_tokens,
+            output_tokens: line.output_tokens,
+            cached_tokens: line.cached_tokens,
+            cache_write_tokens: line.cache_write_tokens,
+            reasoning_tokens: line.reasoning_tokens,
+            spend_usd: line.settled_usd,
+            estimated_usd: line.estimated_usd,
+            reserved_usd: line.reserved_usd,
+            unpriced: line.unpriced,
+            from_cache: line.from_cache,
+        };
+        Self { name: line.name, totals }
     }
 }
 

@@ -1,10 +1,9 @@
 //! What a decision carries until its call has ended: the reservation, and what its usage is booked under.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Scopes;
-use crate::domain::{ArmEstimate, ArmId, CompletionEnd, Decision, KeyId, RouteName, UnixMs, Usage};
+use crate::domain::{ArmEstimate, ArmId, Basis, CompletionEnd, Decision, KeyId, RouteName, UnixMs, Usage};
 use crate::policy::budget::{Amount, offers};
 
 /// How a call ended.
@@ -18,6 +17,10 @@ pub(in crate::service) struct Ending<'a> {
     pub(in crate::service) cost_usd: Option<f64>,
     /// USD of calls that were given up for a faster one.
     pub(in crate::service) given_up_usd: f64,
+    /// Who counted the cost.
+    pub(in crate::service) basis: Option<Basis>,
+    /// USD that was set aside.
+    pub(in crate::service) reserved_usd: f64,
 }
 
 impl Ending<'_> {
@@ -42,7 +45,6 @@ pub(in crate::service) struct Ticket {
     pub(super) at: UnixMs,
     pub(super) route: RouteName,
     pub(super) key: Option<KeyId>,
-    pub(super) tags: BTreeMap<String, String>,
     /// The drawn arm.
     pub(super) arm: ArmId,
     pub(super) expected: Vec<(ArmId, Expected)>,
@@ -67,7 +69,6 @@ impl Ticket {
             at: decision.at,
             route: decision.route.clone(),
             key: decision.key.clone(),
-            tags: decision.tags.clone(),
             arm: decision.arm.clone(),
             expected: decision.estimates.iter().map(expected).collect(),
             scopes,

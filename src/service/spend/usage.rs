@@ -1,11 +1,12 @@
-//! What was asked, answered and paid, by the hour and by what people ask for: model, route, key, tag.
+//! What was asked, answered and paid, by the hour and by what operators ask for: model, route, key. Users and tags, of which there may be
+//! any number, are summed up from the ledger in the store.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::Serialize;
 
 use super::ticket::{Ending, Ticket};
-use crate::domain::{ArmId, CompletionEnd, UnixMs};
+use crate::domain::{ArmId, Basis, CompletionEnd, UnixMs};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Hours that are kept: 31 days.
@@ -32,10 +33,20 @@ pub struct Totals {
     pub output_tokens: u64,
     /// Of the input, read from caches.
     pub cached_tokens: u64,
+    /// Of the input, written to caches.
+    pub cache_write_tokens: u64,
+    /// Of the output, spent on reasoning.
+    pub reasoning_tokens: u64,
     /// What was spent; calls of unknown cost count at what was expected of them.
     pub spend_usd: f64,
+    /// What of it rests on our own count of tokens: of answers that broke off before their usage came.
+    pub estimated_usd: f64,
+    /// What budgets had set aside for the calls that have ended.
+    pub reserved_usd: f64,
     /// Calls of unknown cost.
     pub unpriced: u64,
+    /// Answers that came from the response cache.
+    pub from_cache: u64,
 }
 
 impl Totals {
@@ -46,8 +57,13 @@ impl Totals {
         self.input_tokens += other.input_tokens;
         self.output_tokens += other.output_tokens;
         self.cached_tokens += other.cached_tokens;
+        self.cache_write_tokens += other.cache_write_tokens;
+        self.reasoning_tokens += other.reasoning_tokens;
         self.spend_usd += other.spend_usd;
+        self.estimated_usd += other.estimated_usd;
+        self.reserved_usd += other.reserved_usd;
         self.unpriced += other.unpriced;
+        self.from_cache += other.from_cache;
     }
 }
 
@@ -66,7 +82,6 @@ pub(super) struct Hour {
     pub(super) by_model: HashMap<String, Totals>,
     pub(super) by_route: HashMap<String, Totals>,
     pub(super) by_key: HashMap<String, Totals>,
-    pub(super) by_tag: HashMap<String, Totals>,
     /// Of the decisions with estimates alone.
     pub(super) fixed: BTreeMap<ArmId, Expectations>,
     /// Of the same decisions: the arms that were drawn, and what they are expected to be.
@@ -83,9 +98,6 @@ impl Hour {
         bump(&mut self.by_model, model.as_str(), totals);
         bump(&mut self.by_route, ticket.route.as_str(), totals);
         bump(&mut self.by_key, key, totals);
-        for (tag, value) in &ticket.tags {
-            bump(&mut self.by_tag, &format!("{tag}={value}"), totals);
-        }
     }
 
     fn expected(&mut self, ticket: &Ticket) {
@@ -155,8 +167,16 @@ impl Usage {
             input_tokens: usage.input_tokens.into(),
             output_tokens: usage.output_tokens.into(),
             cached_tokens: usage.cached_tokens.into(),
+            cache_write_tokens: usage.cache_write_tokens.into(),
+            reasoning_tokens: usage.reasoning_tokens.into(),
             spend_usd: spent_usd,
+            estimated_usd: ending
+                .cost_usd
+                .filter(|_| ending.basis == Some(Basis::Estimate))
+                .unwrap_or_default(),
+            reserved_usd: ending.reserved_usd,
             unpriced: u64::from(ending.cost_usd.is_none() && !failed),
+            from_cache: u64::from(ending.basis == Some(Basis::Cache)),
         };
         hour.add(ticket, ending.served.unwrap_or(&ticket.arm), &totals);
         if !ticket.expected.is_empty() {

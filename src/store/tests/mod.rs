@@ -3,6 +3,7 @@
 mod faults;
 mod feedback;
 mod keys;
+mod ledger;
 mod log;
 mod subjects;
 
@@ -80,6 +81,7 @@ pub(crate) fn completed(n: u128, arm: &str) -> Completed {
         finish_reason: Some("stop".into()),
         attempts: vec![attempt],
         kind: None,
+        billing: None,
     }
 }
 

@@ -22,3 +22,4 @@ pub use prompt::prompt_of_text;
 pub use reply::{OpenAiReader, read_chunk, read_completion};
 pub(in crate::wire) use request::Body;
 pub use request::ChatRequest;
+pub(in crate::wire) use tokens::of_text;

@@ -22,7 +22,7 @@ const FILE_BYTES_PER_TOKEN: f64 = 33.0;
 const BYTES_PER_BASE64: f64 = 0.75;
 
 /// Tokens of plain text or JSON.
-pub(super) fn of_text(text: &str) -> f64 {
+pub(in crate::wire) fn of_text(text: &str) -> f64 {
     // Every character beyond ASCII begins with one byte of two set bits.
     let wide = text.bytes().filter(|byte| *byte >= 0xc0).count();
     let ascii = text.bytes().filter(u8::is_ascii).count();

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pointsman::domain::{CompletionEnd, EventBody, Seq};
+use pointsman::domain::{Basis, CompletionEnd, EventBody, Seq};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -96,8 +96,9 @@ async fn c1_leaving_a_silent_stream_cancels_the_upstream() {
     drop(chunks);
     rogue.until_left(1).await;
     let done = wait_for_completion(&app, &decision).await;
-    assert!(done.usage.is_none() && done.kind.is_none());
-    assert_eq!(done.end, CompletionEnd::ClientAborted);
+    assert_eq!((done.end, done.kind), (CompletionEnd::ClientAborted, None));
+    let basis = done.billing.and_then(|billing| billing.basis);
+    assert_eq!(basis, Some(Basis::Estimate), "the provider's count never came: {:?}", done.usage);
 }
 
 #[tokio::test]

@@ -103,12 +103,14 @@ fn completion(model: &str, body: &Value) -> Value {
     let asked = ["max_completion_tokens", "max_tokens"].iter().find_map(|name| body[*name].as_u64());
     // `long` goes on for as long as it may.
     let output = if model == "long" { asked.unwrap_or(4000).min(4000) } else { 50 };
-    let cached: u32 = body["metadata"]["cached"].as_str().map_or(0, |n| n.parse().unwrap());
+    let told = |name: &str| body["metadata"][name].as_str().map_or(0u32, |n| n.parse().unwrap());
+    let (cached, written, thought) = (told("cached"), told("written"), told("thought"));
     json!({
         "id": "chatcmpl-plain", "object": "chat.completion", "created": 1, "model": format!("{model}-2026"),
         "choices": [{"index": 0, "message": message, "finish_reason": reason, "logprobs": null}],
         "usage": {"prompt_tokens": 100 + cached, "completion_tokens": output, "total_tokens": 100 + output + u64::from(cached),
-                  "prompt_tokens_details": {"cached_tokens": cached}},
+                  "prompt_tokens_details": {"cached_tokens": cached, "cache_creation_tokens": written},
+                  "completion_tokens_details": {"reasoning_tokens": thought}},
         "system_fingerprint": "fp_unknown_field",
     })
 }
