@@ -28,7 +28,7 @@ use crate::routing::prior::{PriorError, shipped as shipped_prior};
 use crate::routing::{FeaturizeError, Featurizer, Route, RouteStrategy};
 use crate::service::{
     self, BudgetPlan, Chooser, Fleet, FleetError, Implicit, Judge, KeepPrompts, Rates, Reader, Reading,
-    ReplaySource, Service, Sessions, SimpleChooser, Spend,
+    ReplaySource, ResponseCache, Service, Sessions, SimpleChooser, Spend,
 };
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::telemetry::Metrics;
@@ -262,6 +262,7 @@ fn build(settings: Settings) -> Result<Service, AppError> {
         metrics,
         spend,
         rates: Rates::default(),
+        cache: settings.cache.as_ref().map(|cache| Arc::new(ResponseCache::new(cache))),
         feedback_within_ms: feedback_window.map(|w| i64::try_from(w.as_millis()).unwrap_or(i64::MAX)),
         implicit,
         judge,

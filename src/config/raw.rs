@@ -24,6 +24,7 @@ pub(super) struct RawConfig {
     pub(super) embedder: RawEmbedder,
     pub(super) learning: RawLearning,
     pub(super) judge: Option<RawJudge>,
+    pub(super) cache: Option<RawCache>,
     pub(super) providers: Vec<RawProvider>,
     pub(super) models: Vec<RawModel>,
     pub(super) routes: Vec<RawRoute>,
@@ -40,6 +41,7 @@ impl RawConfig {
             embedder: RawEmbedder::read(root.section("embedder")),
             learning: RawLearning::read(root.section("learning")),
             judge: RawJudge::read(root.section("judge")),
+            cache: RawCache::read(root.section("cache")),
             providers: root.named_sections("providers").into_iter().map(RawProvider::read).collect(),
             models: root.named_sections("models").into_iter().map(RawModel::read).collect(),
             routes: root.named_sections("routes").into_iter().map(RawRoute::read).collect(),
@@ -135,6 +137,22 @@ impl RawJudge {
             model: keys.text("model"),
             share: keys.number("share"),
             usd_per_day: keys.number("usd_per_day"),
+        });
+        keys.finish();
+        raw
+    }
+}
+
+pub(super) struct RawCache {
+    pub(super) ttl_s: Option<At<u64>>,
+    pub(super) max_mib: Option<At<u64>>,
+}
+
+impl RawCache {
+    fn read(mut keys: Section<'_>) -> Option<Self> {
+        let raw = keys.is_present().then(|| Self {
+            ttl_s: keys.whole("ttl_s", 1, 30 * DAY_MS / 1000),
+            max_mib: keys.whole("max_mib", 1, 1 << 20),
         });
         keys.finish();
         raw
@@ -292,6 +310,7 @@ pub(super) struct RawRoute {
     pub(super) budget: RawBudget,
     pub(super) session: RawSession,
     pub(super) retire: Option<At<String>>,
+    pub(super) cache: Option<At<bool>>,
     pub(super) calls: RawCalls,
     pub(super) hedge: RawHedge,
 }
@@ -315,6 +334,7 @@ impl RawRoute {
             budget: RawBudget::read(keys.section("budget")),
             session: RawSession::read(keys.section("session")),
             retire: keys.text("retire"),
+            cache: keys.flag("cache"),
             calls: RawCalls::read(&mut keys),
             hedge: RawHedge::read(keys.section("hedge")),
         };

@@ -14,8 +14,7 @@ use crate::domain::{ArmId, Catalog, Experiment, PriceSource, ProviderId};
 use crate::http::Tls;
 use crate::policy::GuardSettings;
 use crate::routing::Route;
-use crate::service::BudgetPlan;
-use crate::service::JudgeSettings;
+use crate::service::{BudgetPlan, CacheSettings, JudgeSettings};
 
 /// Everything that the service is started from.
 #[derive(Debug, Clone)]
@@ -32,6 +31,8 @@ pub struct Settings {
     pub learning: LearningSettings,
     /// The sampled judge; its model is in `catalog` and on no route.
     pub judge: Option<JudgeSettings>,
+    /// The response cache; `None`: answers are not kept.
+    pub cache: Option<CacheSettings>,
     /// A challenger that is to get a share of the traffic.
     pub experiment: Option<ExperimentSettings>,
     /// Upstream accounts and servers, sorted by id, at least one.

@@ -339,6 +339,9 @@ pub struct Decision {
     /// What the budgets had to do with it; `None`: none applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetRecord>,
+    /// The decision whose answer was given again, from the response cache: nobody was asked, and nothing is learned from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<DecisionId>,
     /// On which side of a running experiment it was; `None`: of none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
@@ -375,6 +378,7 @@ impl Decision {
             decision_only: false,
             price: None,
             budget: None,
+            repeats: None,
             trial: None,
         }
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::error::HttpError;
 use super::{Api, auth};
 use crate::domain::Weights;
-use crate::service::{Caller, Head};
+use crate::service::{CacheControl, Caller, Head};
 use crate::telemetry::RequestEnd;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -74,11 +74,24 @@ pub(super) fn caller(headers: &HeaderMap, key: &auth::Caller) -> Result<Caller, 
         key: key.id().cloned(),
         routes: key.key.as_ref().and_then(|key| key.terms.routes.clone()),
         meter: key.meter.clone(),
+        cache: cache_control(headers),
         session: SESSION_HEADERS.iter().find_map(|name| text(name)).map(str::to_owned),
         weights: text("x-pointsman-weights").map(weights).transpose()?,
         max_cost_usd: text("x-pointsman-max-cost-usd").map(max_cost).transpose()?,
         tags: text("x-pointsman-tags").map(tags).transpose()?.unwrap_or_default(),
     })
+}
+
+/// What a client allows the response cache.
+fn cache_control(headers: &HeaderMap) -> CacheControl {
+    let lines = headers.get_all("cache-control").iter().filter_map(|v| v.to_str().ok());
+    let mut allowed = CacheControl::default();
+    for word in lines.flat_map(|line| line.split(',')).map(str::trim) {
+        let is = |name| word.eq_ignore_ascii_case(name);
+        allowed.keep &= !is("no-store");
+        allowed.read &= !is("no-store") && !is("no-cache");
+    }
+    allowed
 }
 
 fn weights(text: &str) -> Result<Weights, HttpError> {
@@ -136,6 +149,9 @@ pub(super) fn put(head: &Head, response: &mut Response) {
     set("x-pointsman-policy", head.policy.as_str());
     set("x-pointsman-reason", head.reason.as_str());
     set("x-pointsman-attempts", &head.attempts.to_string());
+    if let Some(cache) = head.cache {
+        set("x-pointsman-cache", cache.as_str());
+    }
     if let Some(cost) = head.cost_usd {
         set("x-pointsman-cost-usd", &format!("{cost}"));
     }
@@ -152,6 +168,19 @@ mod tests {
         for bad in ["0.7", "quality=x", "speed=1", "cost=1", "quality=NaN"] {
             assert!(weights(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn cache_control_is_obeyed_in_any_spelling() {
+        let allowed = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append("cache-control", HeaderValue::from_static(text));
+            let CacheControl { read, keep } = cache_control(&headers);
+            (read, keep)
+        };
+        assert_eq!(allowed("max-age=0, No-Store"), (false, false));
+        assert_eq!(allowed("no-cache"), (false, true));
+        assert_eq!(allowed("max-age=60"), (true, true));
     }
 
     #[test]

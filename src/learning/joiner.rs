@@ -6,8 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::domain::{
-    AdminEvent, ArmId, Completed, CompletionEnd, Context, Decision, DecisionId, Event, EventBody, Feedback,
-    PolicyVersion, Price, Replaced, Seq, Source, Trial, Versus,
+    AdminEvent, ArmId, Basis, Completed, CompletionEnd, Context, Decision, DecisionId, Event, EventBody,
+    Feedback, PolicyVersion, Price, Replaced, Seq, Source, Trial, Versus,
 };
 use crate::policy::{Bill, Contender, LearnError, Observation, Provenance};
 use crate::store::{ScannedRow, Store, StoreError};
@@ -188,6 +188,10 @@ fn tell_admin(event: &AdminEvent, sink: &mut Sink<'_>) -> Result<(), LearnError>
 
 /// Each failed attempt counts against its arm, then the answer for the arm that gave it, a fallback's too.
 fn tell_completed(completed: &Completed, joined: &Joined, sink: &mut Sink<'_>) -> Result<(), LearnError> {
+    if completed.billing.as_ref().is_some_and(|b| b.basis == Some(Basis::Cache)) {
+        // Nobody was asked.
+        return Ok(());
+    }
     for attempt in completed.attempts.iter().filter(|a| a.end.is_arm_failure()) {
         sink(&Observation::Failed { arm: &attempt.arm, at: completed.at })?;
     }

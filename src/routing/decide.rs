@@ -213,6 +213,7 @@ fn complete(
         decision_only: given.decision_only,
         price: None,
         budget: None,
+        repeats: None,
         trial: given.trial,
     }
 }

@@ -35,7 +35,11 @@ pub fn explain(decision: &Decision) -> Explanation {
         rest.iter().map(|other| alternative(best, other, rest_price(decision, best, other))).collect()
     });
     let budget = decision.budget.as_ref().map(budget);
-    Explanation { summary: summary(decision) + &given_up(decision), alternatives, budget }
+    let summary = match decision.repeats {
+        Some(first) => format!("The answer of {first} was given again, from the response cache."),
+        None => summary(decision) + &given_up(decision),
+    };
+    Explanation { summary, alternatives, budget }
 }
 
 /// Utility per USD in this decision, read off two arms when the preference does not say it in dollars.

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Service;
+use super::cache::Recording;
 use super::clock::now;
 use super::implicit::Watched;
 use super::judge::Hearing;
@@ -15,8 +17,10 @@ use super::spend::{Ending, Spend, Ticket};
 use crate::domain::{
     AnswerKind, Arm, Attempt, Basis, Billing, Completed, CompletionEnd, DecisionId, EventBody, Usage,
 };
+use crate::provider::Chunk;
 use crate::store::Store;
 use crate::telemetry::Metrics;
+use crate::wire::ReplyFacts;
 
 /// Writes its event when it is closed, or when it is dropped unclosed: then the client has left.
 pub(super) struct Account {
@@ -44,6 +48,10 @@ pub(super) struct Account {
     pub(super) finish_reason: Option<String>,
     /// Tokens that were taken of the key's limit.
     pub(super) held: Option<Held>,
+    /// Keeps the answer for the cache, when it may be kept.
+    pub(super) recording: Option<Box<Recording>>,
+    /// Whether the answer is one that was given before: nobody was called, nothing is charged.
+    pub(super) is_repeated: bool,
     /// The conversation whose turn this is.
     pub(super) thread: Option<Thread>,
     /// Whether any piece of an answer came.
@@ -77,6 +85,8 @@ impl Account {
             reported_cost_usd: None,
             finish_reason: None,
             held: None,
+            recording: None,
+            is_repeated: false,
             thread: None,
             has_content: false,
             is_refusal: false,
@@ -100,6 +110,9 @@ impl Account {
 
     /// USD, as far as known: the provider's own figure, else usage times price.
     pub(super) fn cost_usd(&self) -> Option<f64> {
+        if self.is_repeated {
+            return Some(0.0);
+        }
         self.reported_cost_usd.or_else(|| self.priced_usd(self.usage.as_ref()))
     }
 
@@ -119,6 +132,9 @@ impl Account {
 
     /// Tokens, cost, and who counted them.
     fn counted(&self, end: CompletionEnd) -> (Option<Usage>, Option<f64>, Option<Basis>) {
+        if self.is_repeated {
+            return (None, Some(0.0), Some(Basis::Cache));
+        }
         let estimate = || self.estimated_usage(end);
         let usage = self.usage.or_else(estimate);
         match (self.reported_cost_usd, self.priced_usd(usage.as_ref())) {
@@ -171,12 +187,41 @@ impl Account {
         Some(Billing { prices: Arc::clone(&self.prices), basis, reserved_usd, settled_usd })
     }
 
+    /// Keeps a whole answer for the cache, unless it says that it is no real one.
+    pub(super) fn keep_whole(&mut self, answer: (&Bytes, &Option<Bytes>), facts: &ReplyFacts) {
+        let is_real = facts.has_content && !facts.is_refusal && facts.finish_reason.is_some();
+        let recording = self.recording.take().filter(|_| is_real);
+        if let Some((recording, served)) = recording.zip(self.served.as_ref()) {
+            recording.keep_whole(served, answer, facts);
+        }
+    }
+
+    /// Notes a chunk for the cache; one that has become too large is not kept.
+    pub(super) fn record(&mut self, chunk: &Chunk) {
+        if self.recording.as_mut().is_some_and(|recording| !recording.note(chunk)) {
+            self.recording = None;
+        }
+    }
+
+    /// Keeps a stream that has come to its end.
+    pub(super) fn keep_stream(&mut self) {
+        let is_real = self.has_content && !self.is_refusal && self.finish_reason.is_some();
+        let recording = self.recording.take().filter(|_| is_real);
+        if let Some((recording, served)) = recording.zip(self.served.as_ref()) {
+            recording.keep_stream(served);
+        }
+    }
+
     /// Writes the event. The second call does nothing.
     pub(super) fn close(&mut self, end: CompletionEnd) {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
         let (usage, cost_usd, basis) = self.counted(end);
+        if self.is_repeated {
+            // The answer's own id stays with the call that it came from.
+            self.completion_id = None;
+        }
         let mut completed = Completed {
             decision: self.decision,
             at: now(),

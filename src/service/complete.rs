@@ -7,10 +7,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use super::account::Account;
+use super::cache::Looked;
 use super::choose::{Chosen, DecisionOnly};
 use super::judge::content;
 use super::rates::expected_tokens;
-use super::{AnswerStream, Caller, RouteAnswer, Service, ServiceError};
+use super::{AnswerStream, CacheOutcome, Caller, RouteAnswer, Service, ServiceError};
 use crate::dispatch::{self, Cause, DispatchFailed, Dispatched, Plan, Target};
 use crate::domain::{
     ArmId, AttemptEnd, CompletionEnd, Decision, DecisionId, PolicyVersion, Reason, RouteName, Strategy,
@@ -37,6 +38,8 @@ pub struct Head {
     pub attempts: usize,
     /// Known at once on plain answers only.
     pub cost_usd: Option<f64>,
+    /// Whether the answer came from the response cache; `None`: there is none for it.
+    pub cache: Option<CacheOutcome>,
 }
 
 impl Head {
@@ -50,6 +53,7 @@ impl Head {
             reason: decision.reason,
             attempts: 0,
             cost_usd: None,
+            cache: None,
         }
     }
 }
@@ -111,19 +115,26 @@ impl Service {
             let ready = Answer::DryRun(head.clone(), Box::new(answer));
             return Ok(Begun { head, is_stream: false, answer: Box::pin(async { Ok(ready) }) });
         }
+        let recording = match self.look_in_cache(&request, caller) {
+            Looked::Hit(begun) => return Ok(*begun),
+            Looked::Miss(pending) => Some(pending),
+            Looked::Off => None,
+        };
         let request = Arc::new(request);
         let meter = caller.meter.as_ref().filter(|meter| meter.counts_tokens());
         let held = meter.map(|meter| meter.hold(expected_tokens(request.prompt()))).transpose();
         let held = held.map_err(ServiceError::from)?;
         let mut chosen = self.choose(&request, caller, DecisionOnly::No).await?;
         let caps = self.caps(&request, &mut chosen);
-        let head = Head::of(&chosen.decision);
+        let cache = recording.is_some().then_some(CacheOutcome::Miss);
+        let head = Head { cache, ..Head::of(&chosen.decision) };
         let plan = self.plan(&chosen, &caps);
         self.book(&chosen.decision, &chosen.ticket);
         let mut account = Account::open(self, head.decision, chosen.ticket);
         account.asked_tokens = chosen.decision.input_tokens;
         account.thread = chosen.thread;
         account.held = held;
+        account.recording = recording.flatten().map(|pending| pending.begin(head.clone()));
         account.watched = self.implicit.as_ref().map(|i| Box::new(i.watch(&request, &chosen.decision)));
         account.hearing =
             self.judge.as_ref().and_then(|j| j.sample(&chosen.decision, &request.prompt().ask)).map(Box::new);
@@ -177,8 +188,12 @@ async fn call(
 fn answer(dispatched: Dispatched, mut head: Head, mut account: Account, wants_usage: bool) -> Answer {
     account.served_by(dispatched.served, dispatched.started, dispatched.attempts);
     account.first_token_ms = Some(dispatched.first_content_ms);
+    if let Some(recording) = &mut account.recording {
+        recording.served_as(&head);
+    }
     match dispatched.reply {
         Reply::Full { body, facts, native } => {
+            account.keep_whole((&body, &native), &facts);
             account.completion_id = facts.id;
             account.usage = facts.usage;
             account.reported_cost_usd = facts.cost_usd;
@@ -189,13 +204,17 @@ fn answer(dispatched: Dispatched, mut head: Head, mut account: Account, wants_us
                 hearing.hear(&content(&body).unwrap_or_default());
             }
             account.close(CompletionEnd::Complete);
-            Answer::Full(head, WholeAnswer { body, native })
+            Answer::Full(head, whole(body, native))
         }
         Reply::Stream(chunks) => {
             let stream = AnswerStream::new(chunks, account, wants_usage);
             Answer::Stream(head, Box::new(stream))
         }
     }
+}
+
+pub(super) fn whole(body: Bytes, native: Option<Bytes>) -> WholeAnswer {
+    WholeAnswer { body, native }
 }
 
 fn refusal(failed: DispatchFailed, head: &Head) -> ServiceError {

@@ -6,6 +6,7 @@
 
 mod access;
 mod account;
+mod cache;
 mod canary;
 mod choose;
 mod clock;
@@ -38,6 +39,7 @@ use crate::learning::LearningHandle;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
+pub use cache::{CacheControl, CacheOutcome, CacheSettings, ResponseCache};
 pub use choose::{RankedArm, RouteAnswer};
 pub use clock::now;
 pub use complete::{Answer, Answering, Begun, Head, Refusal, WholeAnswer};
@@ -82,6 +84,8 @@ pub struct Service {
     pub spend: Arc<Spend>,
     /// Requests and tokens per minute of client keys.
     pub rates: Rates,
+    /// Answers that were given before, when the operator wants them kept.
+    pub cache: Option<Arc<ResponseCache>>,
     /// How much of a prompt the log keeps.
     pub keep_prompts: KeepPrompts,
     /// How long after a decision reports on it are taken; `None`: for ever.

@@ -66,6 +66,7 @@ mod tests {
             decision_only: false,
             price: None,
             budget: None,
+            repeats: None,
             trial: None,
         }
     }

@@ -39,6 +39,7 @@ impl AnswerStream {
 
     /// Notes what the chunk tells; `None` when it is not for the client: usage that it did not ask for.
     fn pass(&mut self, chunk: Chunk) -> Option<Piece> {
+        self.account.record(&chunk);
         let facts = chunk.facts;
         let account = &mut self.account;
         if let Some(hearing) = account.hearing.as_mut().filter(|_| facts.has_content) {
@@ -74,6 +75,9 @@ impl AnswerStream {
     fn end(&mut self, how: CompletionEnd) {
         // The upstream goes first: nothing more may be read from it once the account is closed.
         self.chunks = None;
+        if how == CompletionEnd::Complete {
+            self.account.keep_stream();
+        }
         self.account.close(how);
     }
 }

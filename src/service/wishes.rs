@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Meter, ServiceError};
+use super::{CacheControl, Meter, ServiceError};
 use crate::domain::{Constraints, KeyId, Preference, RouteName, Weights};
 use crate::routing::{ArmPatterns, Route};
 use crate::wire::chat::Extension;
@@ -22,6 +22,8 @@ pub struct Caller {
     pub routes: Option<Arc<[RouteName]>>,
     /// Counts the tokens that the key uses; `None`: nobody does.
     pub meter: Option<Arc<Meter>>,
+    /// From `Cache-Control`.
+    pub cache: CacheControl,
     /// From `x-session-id` and its like.
     pub session: Option<String>,
     /// From `x-pointsman-weights`.

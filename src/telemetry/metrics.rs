@@ -283,6 +283,16 @@ impl Metrics {
         self.upstreams.client_retry(key.as_str());
     }
 
+    /// The response cache was looked through: `hit` or `miss`.
+    pub fn cache(&self, result: &'static str) {
+        self.upstreams.cache(result);
+    }
+
+    /// What the response cache holds.
+    pub fn cache_size(&self, entries: u64, bytes: u64) {
+        self.upstreams.cache_size(entries, bytes);
+    }
+
     /// A request or a connection was turned away.
     pub fn shed(&self, shed: Shed) {
         self.upstreams.shed(shed);

@@ -9,6 +9,7 @@
 
 mod auth;
 mod budgets;
+mod cache;
 mod canary;
 mod chat;
 mod crash;

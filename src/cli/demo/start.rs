@@ -69,6 +69,7 @@ fn settings(spec: RouterSpec) -> Settings {
         embedder: EmbedderSettings { kind: EmbedderKind::Adaptive, ..EmbedderSettings::default() },
         learning: LearningSettings::default(),
         judge: None,
+        cache: None,
         providers: vec![ProviderSettings {
             id: provider,
             format: ProviderFormat::OpenAiCompatible,

@@ -5,6 +5,7 @@
 
 mod arms;
 mod budgets;
+mod cache;
 mod calls;
 mod experiments;
 mod joining;
@@ -56,6 +57,7 @@ impl Check<'_> {
             embedder: self.embedder(&raw.embedder),
             learning: self.learning(&raw.learning),
             judge,
+            cache: self.cache(raw),
             experiment,
             providers: providers.into_settings(),
             catalog,

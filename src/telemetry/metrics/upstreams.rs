@@ -26,6 +26,11 @@ struct KeyLabel {
     key: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabel {
+    result: &'static str,
+}
+
 /// Whose bound turned a request away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Shed {
@@ -59,6 +64,9 @@ pub(super) struct Upstreams {
     retries_refused: Family<ProviderLabel, Counter>,
     shed: Family<ShedLabel, Counter>,
     client_retries: Family<KeyLabel, Counter>,
+    cache: Family<CacheLabel, Counter>,
+    cache_entries: Gauge,
+    cache_bytes: Gauge,
 }
 
 impl Upstreams {
@@ -72,6 +80,10 @@ impl Upstreams {
         r.register("shed", "Requests and connections turned away, by whose bound", self.shed.clone());
         let help = "Requests that a client says it sends again, by its key";
         r.register("client_retries", help, self.client_retries.clone());
+        let help = "Requests that the response cache was looked through for, by what was found";
+        r.register("response_cache", help, self.cache.clone());
+        r.register("response_cache_entries", "Answers that are kept", self.cache_entries.clone());
+        r.register("response_cache_bytes", "Bytes of the answers that are kept", self.cache_bytes.clone());
     }
 
     pub(super) fn breaker(&self, arm: String, state: i64) {
@@ -87,6 +99,15 @@ impl Upstreams {
 
     pub(super) fn retry(&self, arm: String) {
         self.retries.get_or_create(&ArmLabel { arm }).inc();
+    }
+
+    pub(super) fn cache(&self, result: &'static str) {
+        self.cache.get_or_create(&CacheLabel { result }).inc();
+    }
+
+    pub(super) fn cache_size(&self, entries: u64, bytes: u64) {
+        self.cache_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     pub(super) fn client_retry(&self, key: &str) {

@@ -186,6 +186,12 @@ impl ChatRequest {
         self.cap
     }
 
+    /// The body's fields as the client wrote them, ours taken out.
+    pub fn fields_as_sent(&self) -> impl Iterator<Item = (&str, &str)> {
+        let fields = self.origin.as_ref().map_or(&self.fields, |origin| &origin.fields);
+        fields.iter().map(|(name, raw)| (name.as_str(), raw.get()))
+    }
+
     /// What of the request no upstream of chat completions can be told.
     pub fn beyond_chat(&self) -> Option<&WireError> {
         self.origin.as_ref()?.beyond_chat.as_ref()

@@ -65,6 +65,7 @@ struct Counts {
 struct Details {
     cached_tokens: Option<u32>,
     reasoning_tokens: Option<u32>,
+    cache_creation_tokens: Option<u32>,
 }
 
 /// The facts, when the answer has the usual shape.
@@ -92,12 +93,14 @@ pub(super) fn completion(bytes: &[u8]) -> Option<ReplyFacts> {
 
 fn usage(counts: &Counts) -> Usage {
     let cached = counts.prompt_tokens_details.as_ref().and_then(|d| d.cached_tokens);
+    let written = counts.prompt_tokens_details.as_ref().and_then(|d| d.cache_creation_tokens);
     let reasoning = counts.completion_tokens_details.as_ref().and_then(|d| d.reasoning_tokens);
     Usage {
         input_tokens: counts.prompt_tokens,
         output_tokens: counts.completion_tokens.unwrap_or(0),
         cached_tokens: cached.unwrap_or(0).min(counts.prompt_tokens),
         reasoning_tokens: reasoning.unwrap_or(0),
+        cache_write_tokens: written.unwrap_or(0),
     }
 }
 
@@ -184,7 +187,7 @@ mod tests {
             Just(json!(true)),
             Just(json!("content_filter")),
             Just(json!([1])),
-            Just(json!({"cached_tokens": 9, "reasoning_tokens": 2})),
+            Just(json!({"cached_tokens": 9, "reasoning_tokens": 2, "cache_creation_tokens": 4})),
             any::<String>().prop_map(Value::String),
         ]
     }
