@@ -111,7 +111,16 @@ async fn other_formats_are_answered_in_their_own_form() {
         };
         let (first, again) = (send().await, send().await);
         assert_eq!((first.0.as_str(), again.0.as_str()), ("miss", "hit"));
-        assert_eq!(first.1, again.1);
+        // Every request has a decision and a cost of its own; a stream tells of them in its last usage.
+        let ours = |text: &str| {
+            text.split_once(",\"pointsman\":{").map(|(before, after)| {
+                let (_, after) = after.split_once('}').unwrap();
+                format!("{before}{after}")
+            })
+        };
+        let without_ours = |text: &str| ours(text).unwrap_or_else(|| text.to_owned());
+        assert_eq!(without_ours(&first.1), without_ours(&again.1));
+        assert_eq!(stream, first.1 != again.1, "{}", again.1);
         assert!(again.1.contains("end_turn"), "{}", again.1);
     }
 }

@@ -62,12 +62,15 @@ fn names_and_labels_stay_as_they_are() {
     # TYPE pointsman_provider_in_flight gauge
     # TYPE pointsman_request_seconds histogram
     # TYPE pointsman_requests counter
+    # TYPE pointsman_response_cache_bytes gauge
+    # TYPE pointsman_response_cache_entries gauge
     # TYPE pointsman_retries counter
     # TYPE pointsman_retries_refused counter
     # TYPE pointsman_shed counter
     # TYPE pointsman_store_dropped_events counter
     # TYPE pointsman_store_healthy gauge
     # TYPE pointsman_store_queue gauge
+    # TYPE pointsman_tasks gauge
     # TYPE pointsman_tokens counter
     pointsman_arm_outclassed{arm="a/x"} 1
     pointsman_attempts_total{arm="a/x",end="answered"} 1
@@ -91,12 +94,16 @@ fn names_and_labels_stay_as_they_are() {
     pointsman_request_seconds_count{route="auto"} 1
     pointsman_request_seconds_sum{route="auto"} 0.04
     pointsman_requests_total{route="auto",strategy="learned",reason="greedy",status="2xx"} 1
+    pointsman_response_cache_bytes 0
+    pointsman_response_cache_entries 0
     pointsman_retries_refused_total{provider="a"} 4
     pointsman_retries_total{arm="a/x"} 1
     pointsman_shed_total{why="key"} 1
     pointsman_store_dropped_events_total 1
     pointsman_store_healthy 1
     pointsman_store_queue 3
+    pointsman_tasks 0
+    pointsman_tokens_total{arm="a/x",kind="cache_write"} 0
     pointsman_tokens_total{arm="a/x",kind="cached_input"} 0
     pointsman_tokens_total{arm="a/x",kind="input"} 10
     pointsman_tokens_total{arm="a/x",kind="output"} 5
