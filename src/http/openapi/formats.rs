@@ -58,7 +58,7 @@ pub(in crate::http) struct CompletionsRequest {
     prompt: Inputs,
     /// The longest answer, in tokens; 16 when not given.
     #[schema(nullable, minimum = 1)]
-    max_tokens: Option<u32>,
+    max_tokens: Option<u64>,
     /// Server-sent events instead of one body.
     #[schema(nullable)]
     stream: Option<bool>,
@@ -88,7 +88,7 @@ pub(in crate::http) struct MessagesRequest {
     model: String,
     /// The longest answer, in tokens.
     #[schema(nullable, minimum = 1)]
-    max_tokens: Option<u32>,
+    max_tokens: Option<u64>,
     #[schema(min_items = 1)]
     messages: Vec<Turn>,
     /// A text or a list of text blocks.
