@@ -13,6 +13,7 @@
 //! Invariant: a vector that leaves here is finite and of unit norm. The module must not know routes, policies, HTTP or configuration.
 //! Outside crates for tensors and tokens are used here only.
 
+mod ascii;
 mod batcher;
 mod cache;
 mod encoder;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokenizers::Tokenizer;
 
+use super::ascii::AsciiReader;
 use super::weights::tokenizer_file;
 use super::{EmbedError, WeightSource};
 use crate::domain::Cut;
@@ -57,6 +58,7 @@ pub struct Tokenized {
 #[derive(Clone)]
 pub struct Windower {
     tokenizer: Arc<Tokenizer>,
+    ascii: Option<Arc<AsciiReader>>,
     max_tokens: usize,
 }
 
@@ -74,7 +76,8 @@ impl Windower {
         // The file asks for padding and cutting to a fixed length; both are ours to do.
         tokenizer.with_truncation(None)?;
         tokenizer.with_padding(None);
-        Ok(Self { tokenizer: Arc::new(tokenizer), max_tokens })
+        let ascii = AsciiReader::of(json).map(Arc::new);
+        Ok(Self { tokenizer: Arc::new(tokenizer), ascii, max_tokens })
     }
 
     /// The one that is built into the binary.
@@ -142,7 +145,10 @@ impl Windower {
     }
 
     fn tokens(&self, text: &str) -> Result<Vec<u32>, EmbedError> {
-        Ok(self.tokenizer.encode_fast(text, false)?.get_ids().to_vec())
+        match self.ascii.as_ref().and_then(|ascii| ascii.tokens(text)) {
+            Some(ids) => Ok(ids),
+            None => Ok(self.tokenizer.encode_fast(text, false)?.get_ids().to_vec()),
+        }
     }
 }
 
