@@ -9,7 +9,7 @@ use reqwest::header::HeaderMap;
 /// Longest wait that is believed.
 pub const MAX_WAIT: Duration = Duration::from_secs(300);
 
-/// Reads the wait from an answer's headers, capped at [`MAX_WAIT`]; `None` when there is none or it makes no sense.
+/// Reads the wait from an answer's headers, capped; `None` when there is none or it makes no sense.
 pub fn read(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
     let from_ms = text("retry-after-ms").and_then(seconds).map(|s| s / 1000.0);

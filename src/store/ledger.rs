@@ -58,7 +58,7 @@ pub struct PriceTable {
     pub prices: serde_json::Value,
 }
 
-/// The columns of [`line`].
+/// The columns of [`line()`].
 macro_rules! sums {
     () => {
         "count(*), coalesce(sum(served IS NOT NULL), 0), coalesce(sum(ending = 'failed'), 0), coalesce(sum(input_tokens), 0),
