@@ -125,22 +125,24 @@ fn choices_of(value: &Value) -> Result<&Vec<Value>, ChunkError> {
     }
 }
 
+/// Fields of a message or a delta that may hold a piece of the answer: a text, a list or an object.
+const CONTENT: [&str; 9] = [
+    "content",
+    "tool_calls",
+    REFUSAL,
+    "reasoning",
+    "reasoning_content",
+    "thinking_blocks",
+    "function_call",
+    "audio",
+    "images",
+];
+/// The text of a refusal.
+const REFUSAL: &str = "refusal";
+
 /// Whether a message or a delta holds a piece of the answer.
 fn holds_content(message: &Value) -> bool {
-    [
-        "content",
-        "tool_calls",
-        "refusal",
-        "reasoning",
-        "reasoning_content",
-        "thinking_blocks",
-        "function_call",
-        "audio",
-        "images",
-    ]
-    .iter()
-    .filter_map(|name| message.get(*name))
-    .any(|v| match v {
+    CONTENT.iter().filter_map(|name| message.get(*name)).any(|v| match v {
         Value::String(text) => !text.is_empty(),
         Value::Array(items) => !items.is_empty(),
         Value::Object(fields) => !fields.is_empty(),
@@ -166,7 +168,7 @@ fn text_tokens(delta: &Value) -> f64 {
 /// Whether a choice is a refusal: by its finish reason, or by the text of one.
 fn declines(choice: &Value, part: &str) -> bool {
     let filtered = choice.get("finish_reason").and_then(Value::as_str) == Some("content_filter");
-    let refusal = choice.get(part).and_then(|p| p.get("refusal")).and_then(Value::as_str);
+    let refusal = choice.get(part).and_then(|p| p.get(REFUSAL)).and_then(Value::as_str);
     filtered || refusal.is_some_and(|text| !text.is_empty())
 }
 

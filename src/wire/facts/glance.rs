@@ -1,11 +1,13 @@
 //! The facts of an answer of the usual shape, in one pass and without building the answer in memory. An answer of any other shape,
 //! broken ones included, gives nothing here and is examined field by field instead.
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use std::fmt;
+
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::ReplyFacts;
+use super::{CONTENT, REFUSAL, ReplyFacts};
 use crate::domain::Usage;
 use crate::wire::json::checked_text;
 
@@ -29,27 +31,35 @@ struct Choice<'a> {
     message: Message<'a>,
 }
 
-/// What counts as content; each is a text, a list or an object.
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_calls: Option<&'a RawValue>,
-    #[serde(borrow)]
-    refusal: Option<&'a RawValue>,
-    #[serde(borrow)]
-    reasoning: Option<&'a RawValue>,
-    #[serde(borrow)]
-    reasoning_content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    thinking_blocks: Option<&'a RawValue>,
-    #[serde(borrow)]
-    function_call: Option<&'a RawValue>,
-    #[serde(borrow)]
-    audio: Option<&'a RawValue>,
-    #[serde(borrow)]
-    images: Option<&'a RawValue>,
+/// The fields of [`CONTENT`], in its order.
+struct Message<'a>([Option<&'a RawValue>; CONTENT.len()]);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Message<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Fields)
+    }
+}
+
+struct Fields;
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Message<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = [None; CONTENT.len()];
+        while let Some(name) = map.next_key::<&str>()? {
+            match CONTENT.iter().position(|content| *content == name) {
+                Some(i) if found[i].is_some() => return Err(A::Error::custom("a field is given twice")),
+                Some(i) => found[i] = Some(map.next_value()?),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(Message(found))
+    }
 }
 
 #[derive(Deserialize)]
@@ -86,7 +96,7 @@ pub(super) fn completion(bytes: &[u8]) -> Option<ReplyFacts> {
         usage: whole.usage.as_ref().map(usage),
         cost_usd: whole.usage.as_ref().and_then(|u| u.cost).filter(|c| c.is_finite() && *c >= 0.0),
         finish_reason: first.finish_reason.map(str::to_owned),
-        has_content: whole.choices.iter().any(|c| c.message.holds_content()),
+        has_content: whole.choices.iter().any(|c| c.message.0.iter().flatten().any(|raw| is_filled(raw))),
         is_refusal: whole.choices.iter().any(Choice::declines),
     })
 }
@@ -106,25 +116,9 @@ fn usage(counts: &Counts) -> Usage {
 
 impl Choice<'_> {
     fn declines(&self) -> bool {
+        let refusal = CONTENT.iter().zip(&self.message.0).find(|(name, _)| **name == REFUSAL);
         let refuses = |raw: &RawValue| raw.get().starts_with('"') && is_filled(raw);
-        self.finish_reason == Some("content_filter") || self.message.refusal.is_some_and(refuses)
-    }
-}
-
-impl Message<'_> {
-    fn holds_content(&self) -> bool {
-        let pieces = [
-            self.content,
-            self.tool_calls,
-            self.refusal,
-            self.reasoning,
-            self.reasoning_content,
-            self.thinking_blocks,
-            self.function_call,
-            self.audio,
-            self.images,
-        ];
-        pieces.into_iter().flatten().any(is_filled)
+        self.finish_reason == Some("content_filter") || refusal.and_then(|(_, raw)| *raw).is_some_and(refuses)
     }
 }
 
