@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use serde_json::Value;
 
-use super::{auth, feedback};
+use super::{admin, auth, feedback};
 use crate::store::Report;
 
 /// The key that a request presents.
@@ -24,6 +24,22 @@ pub fn reports(body: &[u8]) -> Result<Vec<Report>, u16> {
     }
 }
 
+/// Hours back and the number of groupings that a query of `/admin/stats` asks for.
+///
+/// # Errors
+/// The status that it is refused with.
+pub fn stats_query(query: &str) -> Result<(u32, usize), u16> {
+    admin::stats::asked(Some(query)).map(|(hours, by)| (hours, by.len())).map_err(|e| e.status())
+}
+
+/// Rows at most, and the row that they stand before, that a query of `/admin/audit` asks for.
+///
+/// # Errors
+/// The status that it is refused with.
+pub fn audit_query(query: &str) -> Result<(usize, Option<i64>), u16> {
+    admin::keys::asked(Some(query)).map_err(|e| e.status())
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
@@ -41,6 +57,17 @@ mod tests {
                 if let Some(key) = presented_key(&headers) {
                     prop_assert!(!key.is_empty() && value.to_str().unwrap().contains(key));
                 }
+            }
+        }
+
+        #[test]
+        fn any_query_asks_for_a_bounded_list(names in prop::collection::vec("(window|by|limit|before|\\PC{0,3})=[0-9hd]{0,11}|by=(model|tag|,|%2C){0,9}|\\PC{0,9}", 0..4)) {
+            let query = names.join("&");
+            if let Ok((hours, groupings)) = stats_query(&query) {
+                prop_assert!((1..=744).contains(&hours) && (1..=5).contains(&groupings));
+            }
+            if let Ok((rows, before)) = audit_query(&query) {
+                prop_assert!((1..=1000).contains(&rows) && before.is_none_or(|row| row > 0));
             }
         }
 

@@ -104,24 +104,30 @@ pub(in crate::http) async fn audit(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, HttpError> {
-    let (mut limit, mut before) = (AUDIT_ROWS.0, None);
-    for pair in query.iter().flat_map(|q| q.split('&')).filter(|pair| !pair.is_empty()) {
-        let number = |name, text: &str| {
-            let fault = || HttpError::invalid_field(name, "must be a whole number above 0".into());
-            text.parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(fault)
-        };
-        match pair.split_once('=').unwrap_or((pair, "")) {
-            ("limit", text) => limit = (number("limit", text)? as usize).min(AUDIT_ROWS.1),
-            ("before", text) => before = Some(i64::from(number("before", text)?)),
-            (other, _) => {
-                let name: String = other.chars().take(40).collect();
-                let message = format!("there is no parameter {name:?}; there are limit and before");
-                return Err(HttpError::bad_request(message));
-            }
-        }
-    }
+    let (limit, before) = asked(query.as_deref())?;
     let rows = super::blocking(&api, move |service| service.store.audit(before, limit)).await?;
     Ok(Json(json!({ "audit": rows })).into_response())
+}
+
+/// Rows at most, and the row that they stand before.
+///
+/// # Errors
+/// A name or a value that is none of ours.
+pub(in crate::http) fn asked(query: Option<&str>) -> Result<(usize, Option<i64>), HttpError> {
+    let number = |name, text: &str| {
+        let fault = || HttpError::invalid_field(name, "must be a whole number above 0".into());
+        text.parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(fault)
+    };
+    let (mut limit, mut before) = (AUDIT_ROWS.0, None);
+    super::query::each(query, "limit and before", |name, text| {
+        match name {
+            "limit" => limit = (number("limit", text)? as usize).min(AUDIT_ROWS.1),
+            "before" => before = Some(i64::from(number("before", text)?)),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    Ok((limit, before))
 }
 
 fn refusal(error: KeyError) -> HttpError {

@@ -6,6 +6,7 @@ pub(super) mod judge;
 pub(super) mod keys;
 pub(super) mod models;
 pub(super) mod policies;
+mod query;
 pub(super) mod stats;
 
 use std::sync::Arc;

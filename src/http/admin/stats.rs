@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::super::Api;
 use super::super::error::HttpError;
-use super::blocking;
+use super::{blocking, query};
 use crate::service::Grouping;
 
 /// Hours that the books hold.
@@ -30,18 +30,7 @@ pub(in crate::http) async fn get(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, HttpError> {
-    let (mut back, mut by) = (24, Grouping::ALL.to_vec());
-    for pair in query.iter().flat_map(|q| q.split('&')).filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=').unwrap_or((pair, "")) {
-            ("window", text) => back = hours(text)?,
-            ("by" | "group_by", text) => by = groupings(&text.replace("%2C", ","))?,
-            (other, _) => {
-                let name: String = other.chars().take(40).collect();
-                let message = format!("there is no parameter {name:?}; there are window and by");
-                return Err(HttpError::bad_request(message));
-            }
-        }
-    }
+    let (back, by) = asked(query.as_deref())?;
     let stats = blocking(&api, move |service| service.stats(back, &by)).await?;
     Ok(Json(stats).into_response())
 }
@@ -59,6 +48,23 @@ pub(in crate::http) async fn prices(State(api): State<Api>) -> Result<Response, 
     Ok(Json(json!({"current": api.service.fleet.prices(), "tables": tables})).into_response())
 }
 
+/// Hours back and what to sum by, each at most once.
+///
+/// # Errors
+/// A name or a value that is none of ours.
+pub(in crate::http) fn asked(query: Option<&str>) -> Result<(u32, Vec<Grouping>), HttpError> {
+    let (mut back, mut by) = (24, Grouping::ALL.to_vec());
+    query::each(query, "window and by", |name, text| {
+        match name {
+            "window" => back = hours(text)?,
+            "by" | "group_by" => by = groupings(&text.replace("%2C", ","))?,
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    Ok((back, by))
+}
+
 fn hours(text: &str) -> Result<u32, HttpError> {
     let number = |digits: &str, times: u32| digits.parse::<u32>().ok().and_then(|n| n.checked_mul(times));
     let found = match (text.strip_suffix('h'), text.strip_suffix('d')) {
@@ -72,10 +78,17 @@ fn hours(text: &str) -> Result<u32, HttpError> {
 }
 
 fn groupings(text: &str) -> Result<Vec<Grouping>, HttpError> {
-    let named = |name: &str| Grouping::ALL.into_iter().find(|g| g.as_str() == name.trim());
-    text.split(',').map(named).collect::<Option<Vec<_>>>().ok_or_else(|| {
-        HttpError::invalid_field("by", format!("must be some of model, route, key, tag, user, got {text:?}"))
-    })
+    let mut found = Vec::new();
+    for name in text.split(',') {
+        let Some(grouping) = Grouping::ALL.into_iter().find(|g| g.as_str() == name.trim()) else {
+            let message = format!("must be some of model, route, key, tag, user, got {text:?}");
+            return Err(HttpError::invalid_field("by", message));
+        };
+        if !found.contains(&grouping) {
+            found.push(grouping);
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -90,6 +103,7 @@ mod tests {
         }
         assert_eq!(groupings("model, tag").unwrap(), [Grouping::Model, Grouping::Tag]);
         assert_eq!(groupings("user").unwrap(), [Grouping::User]);
+        assert_eq!(groupings("tag,model,tag").unwrap(), [Grouping::Tag, Grouping::Model]);
         assert!(groupings("model,colour").is_err());
     }
 }

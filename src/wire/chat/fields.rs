@@ -68,7 +68,8 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// When it is there and anything else.
     pub(in crate::wire) fn count(&self, name: &str, min: u32) -> Result<Option<u32>, WireError> {
-        let read = |v: &Value| v.as_u64().map(|n| u32::try_from(n).unwrap_or(u32::MAX)).filter(|n| *n >= min);
+        let at_least = |v: &Value| v.as_i64().filter(|n| *n >= i64::from(min));
+        let read = |v: &Value| at_least(v).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
         self.typed(name, &format!("a whole number of at least {min}"), read)
     }
 
