@@ -5,5 +5,5 @@
 #     python3 tests/sdk/served.py BINARY --scopes infer,feedback,read,admin -- tests/sdk/schema.sh SCHEMATHESIS [CASES PER OPERATION] [SEED]
 set -euo pipefail
 exec "$1" run "$POINTSMAN_BASE/openapi.json" --header "Authorization: Bearer $POINTSMAN_KEY" \
-    --phases coverage,fuzzing --exclude-checks positive_data_acceptance --max-examples "${2:-140}" --seed "${3:-1}" \
+    --phases coverage,fuzzing --exclude-checks positive_data_acceptance --max-examples "${2:-180}" --seed "${3:-1}" \
     --continue-on-failure --no-shrink --generation-database none --warnings off
