@@ -1,13 +1,13 @@
 //! The composition root: the only place that sees everything. Start order and stop order stand here, each in one function.
 
 mod experiments;
+mod fleet;
+mod reload;
 mod roster;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -15,20 +15,20 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{
-    EmbedderKind, EmbedderSettings, EmbedderWeights, ProviderFormat, ServerSettings, Settings, StorePrompts,
+    ConfigFaults, EmbedderKind, EmbedderSettings, EmbedderWeights, ServerSettings, Settings, StorePrompts,
 };
-use crate::dispatch::{Health, Upstream};
-use crate::domain::{ArmId, BudgetLimits, ExperimentName, Period, Seq};
+use crate::dispatch::Health;
+use crate::domain::{BudgetLimits, ExperimentName, Period, Seq};
 use crate::embed::{EmbedError, Encoder, EncoderOptions, Student, WeightSource, Windower};
 use crate::http::{AdminTo, Api, OpenWithoutKeys, Places, ServeOptions, Tls};
 use crate::learning::{Actor, LearnerSource, LearningError, LearningHandle, LearningOptions};
-use crate::policy::{self, GuardSettings, LearnedState, Learner, SimplePolicy, StateError};
-use crate::provider::{self, ProviderBuildError};
+use crate::policy::{self, GuardSettings, LearnedState, Learner, StateError};
+use crate::provider::ProviderBuildError;
 use crate::routing::prior::{PriorError, shipped as shipped_prior};
-use crate::routing::{FeaturizeError, Featurizer, Route, RouteStrategy};
+use crate::routing::{FeaturizeError, Featurizer};
 use crate::service::{
-    self, BudgetPlan, Chooser, Fleet, FleetError, Implicit, Judge, KeepPrompts, Rates, Reader, Reading,
-    ReplaySource, ResponseCache, Service, Sessions, SimpleChooser, Spend,
+    self, BudgetPlan, Fleet, FleetError, Implicit, Judge, KeepPrompts, Live, Reader, Reading, ReplaySource,
+    ResponseCache, Service, Sessions, Spend,
 };
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::telemetry::Metrics;
@@ -105,34 +105,49 @@ pub struct Running {
     /// Where `/admin` listens, when that is elsewhere.
     pub admin_addr: Option<SocketAddr>,
     /// Its use cases, for those in the same process.
-    pub service: Arc<Service>,
+    pub live: Arc<Live>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
-    judge: Option<JoinHandle<()>>,
+    behind: Vec<JoinHandle<()>>,
 }
+
+/// How a configuration is read again for a service that runs with the given one; it may block.
+pub type ReadAgain = Box<dyn Fn(&Settings) -> Result<Settings, ConfigFaults> + Send + Sync>;
 
 /// Starts everything: log, encoder, learner (which folds what it has not seen), then the listener.
 ///
 /// # Errors
 /// When a part cannot be started; what was started is stopped.
 pub async fn start(settings: Settings) -> Result<Running, AppError> {
-    let (server, tls) = (settings.server, settings.tls.clone());
+    start_from(settings, None).await
+}
+
+/// As [`start`], of a configuration that can be read again while the service runs.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_from(settings: Settings, read_again: Option<ReadAgain>) -> Result<Running, AppError> {
+    let (server, tls, first) = (settings.server, settings.tls.clone(), settings.clone());
     let service =
         tokio::task::spawn_blocking(move || build(settings)).await.map_err(|_| AppError::Interrupted)??;
-    let service = Arc::new(service);
+    service.metrics.config(&first.hash);
     let main = bind(server.listen, &service).await?;
     let admin = match server.admin_listen {
         Some(listen) => Some(bind(listen, &service).await?),
         None => None,
     };
     let (addr, admin_addr) = (main.addr, admin.as_ref().map(|door| door.addr));
-    let judge = service::start_judge(&service);
+    let (live, orders) = Live::new(service);
+    let live = Arc::new(live);
+    let reloader = reload::Reloader { settings: first, read_again, live: Arc::clone(&live) };
+    let mut behind = vec![tokio::spawn(reloader.run(orders))];
+    behind.extend(service::start_judge(&live));
     let (stop, stopping) = watch::channel(false);
     let places = Arc::new(Places::new(server.max_connections, server.max_in_flight_per_key));
     let guesses = Arc::default();
     let open = |door: Door, admin| {
         let api = Api {
-            service: Arc::clone(&service),
+            live: Arc::clone(&live),
             max_body_bytes: server.max_body_bytes,
             body_timeout: server.body_timeout,
             keep_alive: server.keep_alive,
@@ -147,7 +162,7 @@ pub async fn start(settings: Settings) -> Result<Running, AppError> {
     let admin_of_main = if admin.is_some() { AdminTo::Nobody } else { AdminTo::Loopback };
     let mut servers = vec![open(main, admin_of_main)];
     servers.extend(admin.map(|door| open(door, AdminTo::Everybody)));
-    Ok(Running { addr, admin_addr, service, stop, servers, judge })
+    Ok(Running { addr, admin_addr, live, stop, servers, behind })
 }
 
 /// A bound address.
@@ -169,10 +184,16 @@ async fn bind(listen: SocketAddr, service: &Service) -> Result<Door, AppError> {
 }
 
 impl Running {
+    /// The service under the configuration of the moment.
+    pub fn service(&self) -> Arc<Service> {
+        self.live.service()
+    }
+
     /// Stops in order: accept no more, drain, close the learner with a last checkpoint, flush the log. Gives the last event in
     /// the checkpoint.
     pub async fn stop(self) -> Option<Seq> {
-        if let Some(implicit) = &self.service.implicit {
+        let service = self.live.service();
+        if let Some(implicit) = &service.implicit {
             implicit.stop();
         }
         self.stop.send_replace(true);
@@ -181,10 +202,7 @@ impl Running {
                 tracing::error!(%error, "a server did not end well");
             }
         }
-        if let Some(judge) = self.judge {
-            judge.abort();
-        }
-        let service = self.service;
+        self.behind.iter().for_each(JoinHandle::abort);
         let ended = tokio::task::spawn_blocking(move || {
             let checkpoint = service.learning.stop();
             service.store.clone().close();
@@ -213,23 +231,13 @@ fn serve_options(server: &ServerSettings, tls: Option<Tls>) -> ServeOptions {
 
 /// Everything but the listener. Blocks: weights are read, the log is folded.
 fn build(settings: Settings) -> Result<Service, AppError> {
-    let upstreams =
-        settings.providers.iter().map(|p| upstream(p, &settings)).collect::<Result<Vec<_>, _>>()?;
-    let routes: Vec<(Route, Chooser)> =
-        settings.routes.into_iter().map(|route| (chooser(&route), route)).map(|(c, r)| (r, c)).collect();
-    let learned = routes.iter().filter(|(r, _)| r.strategy == RouteStrategy::Learned);
-    let learned: Vec<ArmId> = learned.flat_map(|(r, _)| r.arms.clone()).collect();
-    let metrics =
-        Metrics::new(routes.iter().map(|(r, _)| &r.name), settings.catalog.arms().iter().map(|a| &a.id));
-    let fleet = Fleet::new(settings.catalog.arms().to_vec(), upstreams, routes)?
-        .draining(settings.draining)
-        .priced_by(settings.prices_from, settings.catalog.version());
+    let fleet = fleet::of(&settings, None)?;
+    let metrics = fleet::names(&settings, |routes, arms| Metrics::new(routes, arms));
     let featurizer = Arc::new(Featurizer::built_in()?);
-    let store = Store::open(StoreOptions::at(settings.store.path))?;
-    let prices: BTreeMap<_, _> = settings.catalog.arms().iter().map(|arm| (&arm.id, arm.price)).collect();
-    store.keep_prices(settings.catalog.version(), &serde_json::json!(prices))?;
+    let store = Store::open(StoreOptions::at(settings.store.path.clone()))?;
+    fleet::keep_prices(&settings, &store)?;
     let metrics = Arc::new(metrics);
-    let reader = reader(settings.embedder, Arc::clone(&featurizer), Arc::clone(&metrics))?;
+    let reader = reader(settings.embedder.clone(), Arc::clone(&featurizer), Arc::clone(&metrics))?;
     let options = LearningOptions {
         publish_events: settings.learning.publish_every_events,
         publish_after: settings.learning.publish_within,
@@ -242,36 +250,34 @@ fn build(settings: Settings) -> Result<Service, AppError> {
         experiments::tell(experiment, &store, &featurizer)?;
     }
     let learning = start_learner(&store, &featurizer, options, settings.learning.guard)?;
-    let configured = roster::Configured {
-        arms: &settings.catalog.arms().iter().map(|a| a.id.clone()).collect::<Vec<_>>(),
-        learned: &learned,
-        priors: &settings.priors,
-        comparable_usd: &settings.comparable_usd,
-    };
-    Handle::current().block_on(roster::tell(&configured, &reader, &store, &learning))?;
+    Handle::current().block_on(roster::tell(&settings, &reader, &store, &learning))?;
     let watch = settings.learning.implicit;
     let implicit = watch.then(|| Arc::new(Implicit::new(store.clone(), Arc::clone(&metrics))));
     let judge = settings.judge.map(|judge| Judge::new(judge, &store)).transpose()?.map(Arc::new);
     Ok(Service {
         fleet,
         store,
-        reader,
-        learning,
+        reader: Arc::new(reader),
+        learning: Arc::new(learning),
         health: Arc::new(Health::default()),
         sessions: Arc::new(Sessions::default()),
         metrics,
         spend,
-        rates: Rates::default(),
+        rates: Arc::default(),
         cache: settings.cache.as_ref().map(|cache| Arc::new(ResponseCache::new(cache))),
         feedback_within_ms: feedback_window.map(|w| i64::try_from(w.as_millis()).unwrap_or(i64::MAX)),
         implicit,
         judge,
-        keep_prompts: match settings.store.store_prompts {
-            StorePrompts::None => KeepPrompts::None,
-            StorePrompts::Preview => KeepPrompts::Preview,
-            StorePrompts::Full => KeepPrompts::Full,
-        },
+        keep_prompts: kept_of_prompts(settings.store.store_prompts),
     })
+}
+
+fn kept_of_prompts(wanted: StorePrompts) -> KeepPrompts {
+    match wanted {
+        StorePrompts::None => KeepPrompts::None,
+        StorePrompts::Preview => KeepPrompts::Preview,
+        StorePrompts::Full => KeepPrompts::Full,
+    }
 }
 
 /// Loads what reads prompts: MiniLM, the student or both.
@@ -349,46 +355,4 @@ fn start_learner(
         Ok(Box::new(state) as Box<dyn Learner>)
     };
     Ok(Actor::start(store, &LearnerSource { make: &make, restore: &restore }, options)?)
-}
-
-fn upstream(
-    settings: &crate::config::ProviderSettings,
-    all: &Settings,
-) -> Result<Upstream, ProviderBuildError> {
-    let format = match settings.format {
-        ProviderFormat::OpenAi => provider::Format::OpenAi,
-        ProviderFormat::OpenAiCompatible => provider::Format::OpenAiCompatible,
-        ProviderFormat::Anthropic => provider::Format::Anthropic,
-        ProviderFormat::Gemini => provider::Format::Gemini,
-        ProviderFormat::Cohere => provider::Format::Cohere,
-    };
-    let mut wanted = provider::ProviderSettings::new(settings.id.clone(), format);
-    wanted.base_url = Some(settings.base_url.clone());
-    wanted.api_key.clone_from(&settings.api_key);
-    wanted.headers.clone_from(&settings.headers);
-    wanted.auth_header.clone_from(&settings.auth_header);
-    wanted.query.clone_from(&settings.query);
-    wanted.ca_pem.clone_from(&settings.ca_pem);
-    wanted.allow_link_local = settings.allow_link_local;
-    wanted.connect_timeout = connect_timeout(settings, all);
-    Ok(Upstream::new(provider::build(wanted)?, settings.limits, settings.conduct))
-}
-
-/// Connections are shared by all routes: the longest time that any of them gives holds.
-fn connect_timeout(settings: &crate::config::ProviderSettings, all: &Settings) -> Duration {
-    let arms: Vec<_> = all.catalog.arms().iter().filter(|arm| arm.provider == settings.id).collect();
-    let calls = |route: &&Route| arms.iter().any(|arm| route.arms.contains(&arm.id));
-    let of_routes = all.routes.iter().filter(calls).map(|route| route.conduct.timeouts.connect);
-    of_routes.max().unwrap_or_default().max(settings.conduct.timeouts.connect)
-}
-
-fn chooser(route: &Route) -> Chooser {
-    match &route.strategy {
-        RouteStrategy::Learned => Chooser::Learned,
-        RouteStrategy::Fixed => Chooser::Simple(Arc::new(SimplePolicy::fixed(route.default.clone()))),
-        RouteStrategy::Weighted(shares) => Chooser::Simple(Arc::new(SimplePolicy::weighted(shares.clone()))),
-        RouteStrategy::RoundRobin => Chooser::Simple(Arc::new(SimplePolicy::round_robin())),
-        RouteStrategy::Cheapest => Chooser::Estimated(SimpleChooser::Cheapest),
-        RouteStrategy::Fastest => Chooser::Estimated(SimpleChooser::Fastest),
-    }
 }

@@ -1,14 +1,14 @@
-//! Arms that joined or went since the last start: told to the log, and through it to the learner.
+//! Arms that joined or went since the last start or the last configuration: told to the log, and through it to the learner.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::AppError;
-use crate::config::PriorSource;
+use crate::config::{PriorSource, Settings};
 use crate::domain::{AdminEvent, ArmId, ArmPrior, EventBody, RatedSums, Seq};
 use crate::learning::LearningHandle;
 use crate::math::cholesky::{packed_len, rank_one};
 use crate::policy::Standing;
+use crate::routing::RouteStrategy;
 use crate::service::Reader;
 use crate::store::Store;
 use crate::wire::chat::prompt_of_text;
@@ -20,19 +20,10 @@ const MOST_ROWS: usize = 5000;
 /// The shortest that says anything.
 const LEAST_ROWS: usize = 10;
 
-/// What is configured.
-pub(super) struct Configured<'a> {
-    /// All arms, sorted.
-    pub(super) arms: &'a [ArmId],
-    /// Those that some route learns about.
-    pub(super) learned: &'a [ArmId],
-    pub(super) priors: &'a BTreeMap<ArmId, PriorSource>,
-    pub(super) comparable_usd: &'a BTreeMap<ArmId, f64>,
-}
-
-/// Appends what has changed and waits until requests see it. Nothing on a first start without priors.
+/// Appends what has changed and waits until requests see it. Nothing on a first start without priors. What can go wrong with a prior
+/// does so before anything is appended.
 pub(super) async fn tell(
-    configured: &Configured<'_>,
+    settings: &Settings,
     reader: &Reader,
     store: &Store,
     learning: &LearningHandle,
@@ -40,20 +31,24 @@ pub(super) async fn tell(
     let policy = learning.policy();
     let present = policy.present();
     let running = present.iter().any(|(_, reports)| *reports >= RUNNING);
-    let mut last = Seq(0);
-    for (arm, _) in present.iter().filter(|(arm, _)| configured.arms.binary_search(arm).is_err()) {
+    let mut events = Vec::new();
+    for (arm, _) in present.iter().filter(|(arm, _)| settings.catalog.arms().iter().all(|a| a.id != *arm)) {
         tracing::info!(%arm, "the model is configured no more; what was learned of it is kept");
-        last = store.append(EventBody::Admin(AdminEvent::ArmRemoved { arm: arm.clone() })).await?;
+        events.push(AdminEvent::ArmRemoved { arm: arm.clone() });
     }
-    for arm in configured.arms {
-        let prior = match (policy.standing(arm), configured.priors.get(arm)) {
+    for arm in settings.catalog.arms().iter().map(|arm| &arm.id) {
+        let prior = match (policy.standing(arm), settings.priors.get(arm)) {
             (Some(Standing::Removed), _) => ArmPrior::Unknown,
-            (None, Some(source)) => prior(arm, source, configured, reader).await?,
-            (None, None) if running && configured.learned.contains(arm) => ArmPrior::Unknown,
+            (None, Some(source)) => prior(arm, source, settings, reader).await?,
+            (None, None) if running && is_learned(arm, settings) => ArmPrior::Unknown,
             _ => continue,
         };
         tracing::info!(%arm, "the model is new to the router");
-        last = store.append(EventBody::Admin(AdminEvent::ArmAdded { arm: arm.clone(), prior })).await?;
+        events.push(AdminEvent::ArmAdded { arm: arm.clone(), prior });
+    }
+    let mut last = Seq(0);
+    for event in events {
+        last = store.append(EventBody::Admin(event)).await?;
     }
     let mut status = learning.watch();
     // The learner's end of the channel lives as long as the program does.
@@ -61,17 +56,22 @@ pub(super) async fn tell(
     Ok(())
 }
 
+/// Whether some route learns about it.
+fn is_learned(arm: &ArmId, settings: &Settings) -> bool {
+    settings.routes.iter().any(|route| route.strategy == RouteStrategy::Learned && route.arms.contains(arm))
+}
+
 async fn prior(
     arm: &ArmId,
     source: &PriorSource,
-    configured: &Configured<'_>,
+    settings: &Settings,
     reader: &Reader,
 ) -> Result<ArmPrior, AppError> {
     Ok(match source {
         PriorSource::Like(sibling) => ArmPrior::Like { arm: sibling.clone() },
         PriorSource::Sheet(path) => ArmPrior::Sheet(Box::new(sheet(path, reader).await?)),
         PriorSource::Price => {
-            let mut peers = configured.comparable_usd.clone();
+            let mut peers = settings.comparable_usd.clone();
             peers.remove(arm).map_or(ArmPrior::Unknown, |usd| ArmPrior::Price { usd, peers })
         }
     })

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod evaluate;
 mod explain;
+mod follow;
 mod import;
 mod init;
 mod keys;

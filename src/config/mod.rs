@@ -26,6 +26,7 @@ mod vendors;
 
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use check::Check;
@@ -86,10 +87,33 @@ fn unreadable(error: &std::io::Error) -> String {
 /// # Errors
 /// All faults at once.
 pub fn parse(text: &str, file: &Path, env: Env<'_>) -> Result<Settings, ConfigFaults> {
-    checked(text, file, env, |root, check| {
+    settings(text, file, env, None)
+}
+
+/// Reads and checks `path` for a service that runs with `before`.
+///
+/// # Errors
+/// As [`load`]; besides, one fault for each key that was changed and needs a restart.
+pub fn reload(path: &Path, env: Env<'_>, before: &Settings) -> Result<Settings, ConfigFaults> {
+    settings(&read(path)?, path, env, Some(before))
+}
+
+fn settings(
+    text: &str,
+    file: &Path,
+    env: Env<'_>,
+    before: Option<&Settings>,
+) -> Result<Settings, ConfigFaults> {
+    let mut settings = checked(text, file, env, |root, check| {
         let raw = RawConfig::read(root);
-        check.settings(&raw)
-    })
+        let settings = check.settings(&raw);
+        if let Some(before) = before {
+            check.needs_no_restart(&raw, before, &settings);
+        }
+        settings
+    })?;
+    settings.hash = Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    Ok(settings)
 }
 
 /// Parses the text and hands it to `make`; what that makes counts only when no fault was found.

@@ -19,6 +19,8 @@ use crate::service::{BudgetPlan, CacheSettings, JudgeSettings};
 /// Everything that the service is started from.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The beginning of the SHA-256 of the text that they were read from, in hexadecimal digits.
+    pub hash: String,
     /// The listener and its bounds.
     pub server: ServerSettings,
     /// `[server.tls]`; `None`: clients come in the clear.

@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::breaker::{Hindrance, Refused};
 use super::health::Admission;
+use super::upstream::Place;
 use super::{Plan, Target};
 use crate::domain::{Attempt, AttemptEnd};
 use crate::provider::{Chunk, ChunkStream, Fault, ProviderCall, ProviderError, Reply};
@@ -28,7 +28,7 @@ pub(super) struct Call {
     pub(super) target: Target,
     pub(super) started: Instant,
     admission: Admission,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Call {

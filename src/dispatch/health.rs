@@ -89,6 +89,15 @@ impl Health {
         others.fold(Tally::default(), |sum, (_, state)| sum.plus(state.breaker().tally(now)))
     }
 
+    /// Forgets all arms but those that `keep` names, by arm and provider: after a change of the configuration.
+    pub fn retain(&self, keep: impl Fn(&ArmId, &ProviderId) -> bool) {
+        self.arms.rcu(|arms| {
+            let mut arms = HashMap::clone(arms);
+            arms.retain(|arm, state| keep(arm, &state.provider));
+            arms
+        });
+    }
+
     fn state(&self, arm: &Arm) -> Arc<ArmHealth> {
         if let Some(state) = self.arms.load().get(&arm.id) {
             return Arc::clone(state);

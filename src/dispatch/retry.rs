@@ -1,5 +1,6 @@
 //! Asking again: how long to wait, and how much of a provider's traffic may be second attempts.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -56,19 +57,32 @@ const ONE: i64 = 1_000;
 /// Second attempts that a provider may be sent at once, whatever its traffic: a quiet service retries too.
 const RESERVE: i64 = 10;
 
+fn thousandths(share: f64) -> i64 {
+    (share * ONE as f64).round() as i64
+}
+
 /// A token bucket: each call puts a share of a token in, each second attempt takes one out.
 #[derive(Debug)]
 pub(super) struct RetryBudget {
     /// Thousandths of a token that a call puts in.
     share: i64,
-    tokens: AtomicI64,
-    refused: AtomicU64,
+    tokens: Arc<AtomicI64>,
+    refused: Arc<AtomicU64>,
 }
 
 impl RetryBudget {
     pub(super) fn new(share: f64) -> Self {
-        let share = (share * ONE as f64).round() as i64;
-        Self { share, tokens: AtomicI64::new(RESERVE * ONE), refused: AtomicU64::new(0) }
+        Self {
+            share: thousandths(share),
+            tokens: Arc::new(AtomicI64::new(RESERVE * ONE)),
+            refused: Arc::default(),
+        }
+    }
+
+    /// The same tokens, of which calls from now on put in `share`.
+    pub(super) fn with_share(&self, share: f64) -> Self {
+        let (tokens, refused) = (Arc::clone(&self.tokens), Arc::clone(&self.refused));
+        Self { share: thousandths(share), tokens, refused }
     }
 
     /// A first attempt is made.

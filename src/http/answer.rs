@@ -31,7 +31,7 @@ pub(super) async fn respond(
     caller: &Caller,
     format: impl Translated,
 ) -> Result<Response, HttpError> {
-    let begun = Box::pin(api.service.begin(request, caller)).await?;
+    let begun = Box::pin(api.service().begin(request, caller)).await?;
     let (mut answer, keep_alive) = (begun.answer, api.keep_alive);
     let outcome = if begun.is_stream {
         match timeout(keep_alive, &mut answer).await {

@@ -72,7 +72,7 @@ enum Refused {
 }
 
 fn known(api: &Api, scope: Scope, headers: &HeaderMap) -> Result<Caller, Refused> {
-    let keys = api.service.store.key_snapshot();
+    let keys = api.service().store.key_snapshot();
     if keys.is_empty() && api.open_without_keys == OpenWithoutKeys::Yes {
         return Ok(Caller::default());
     }

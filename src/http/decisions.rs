@@ -24,5 +24,5 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
     let caller = headers::caller(&headers, &key)?;
-    Ok(Json(api.service.decision(&id, &caller).await?).into_response())
+    Ok(Json(api.service().decision(&id, &caller).await?).into_response())
 }

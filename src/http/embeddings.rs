@@ -54,7 +54,7 @@ pub(super) async fn create(State(api): State<Api>, incoming: Incoming) -> Result
     let tokens: usize = texts.iter().map(|t| t.len().div_ceil(4)).sum();
     let meter = incoming.caller.meter.as_ref();
     let held = meter.map(|meter| meter.hold(tokens as f64)).transpose().map_err(ServiceError::from)?;
-    let vectors = api.service.embed(texts).await?;
+    let vectors = api.service().embed(texts).await?;
     if let Some(held) = held {
         held.settle(tokens as f64);
     }

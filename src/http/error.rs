@@ -1,6 +1,7 @@
 //! Causes to statuses: the one exhaustive match. Bodies have OpenAI's shape, so that SDKs raise the right exception; internal text
 //! never reaches a client.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -12,7 +13,7 @@ use super::headers;
 use crate::dispatch::{Hindrance, Refused};
 use crate::domain::{Attempt, AttemptEnd};
 use crate::provider::ProviderError;
-use crate::service::{Head, Refusal, ServiceError};
+use crate::service::{ConfigFault, Head, Refusal, ServiceError};
 use crate::wire::WireErrorKind;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -35,11 +36,19 @@ struct Fault {
     attempts: Vec<Attempt>,
     head: Option<Box<Head>>,
     budget: Option<BudgetFault>,
+    config: Option<ConfigFaults>,
 }
 
 /// The body of an error, kept beside it for paths whose clients expect another shape.
 #[derive(Debug, Clone)]
 pub(super) struct ErrorObject(pub(super) Value);
+
+/// A configuration that is not taken over.
+#[derive(Debug)]
+struct ConfigFaults {
+    file: PathBuf,
+    faults: Vec<ConfigFault>,
+}
 
 /// The budget that cannot pay.
 #[derive(Debug)]
@@ -61,6 +70,7 @@ impl HttpError {
             attempts: Vec::new(),
             head: None,
             budget: None,
+            config: None,
         }))
     }
 
@@ -92,6 +102,18 @@ impl HttpError {
         let message = if message.starts_with(&param) { message } else { format!("{param} {message}") };
         let error = Self::invalid_request(StatusCode::UNPROCESSABLE_ENTITY, "invalid_field", message);
         error.with_param(Some(param))
+    }
+
+    pub(super) fn invalid_config(message: String, file: &Path, faults: Vec<ConfigFault>) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let mut error = Self::invalid_request(status, "invalid_config", message);
+        error.0.config = Some(ConfigFaults { file: file.to_owned(), faults });
+        error
+    }
+
+    pub(super) fn stopping(message: String) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "server_error", "stopping", message).with_retry_after(Some(RETRY_AFTER_MS))
     }
 
     pub(super) fn unauthorized() -> Self {
@@ -184,6 +206,10 @@ impl HttpError {
         if let Some(b) = &self.0.budget {
             let named = json!({"scope": b.scope, "period": b.period, "resets_at_ms": b.resets_at_ms});
             metadata.insert("budget".into(), named);
+        }
+        if let Some(config) = &self.0.config {
+            metadata.insert("file".into(), json!(config.file.display().to_string()));
+            metadata.insert("faults".into(), json!(config.faults));
         }
         json!({"error": {
             "message": self.0.message, "type": self.0.kind, "param": self.0.param, "code": self.0.code, "metadata": metadata,

@@ -67,7 +67,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, HttpError> {
 
 async fn one(api: &Api, caller: &Caller, object: &Map<String, Value>) -> Result<Value, HttpError> {
     let (on, report) = read(object)?;
-    let reported = api.service.feedback(&on, report, caller).await?;
+    let reported = api.service().feedback(&on, report, caller).await?;
     Ok(json!({"feedback_id": reported.feedback, "applied": true}))
 }
 

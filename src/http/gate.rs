@@ -63,7 +63,7 @@ impl Gate {
         let mut response = match denied {
             None => self.serve(request).await,
             Some(denied) => {
-                api.service.metrics.shed(Shed::Rate);
+                api.service().metrics.shed(Shed::Rate);
                 HttpError::from(ServiceError::from(denied)).into_response()
             }
         };

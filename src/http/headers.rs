@@ -47,7 +47,7 @@ impl Watch {
         }
         if self.is_counted {
             let head = response.extensions().get::<Head>();
-            api.service.metrics.request(&RequestEnd {
+            api.service().metrics.request(&RequestEnd {
                 route: head.map(|h| h.route.as_str()),
                 decided: head.map(|h| (h.strategy, h.reason)),
                 status: response.status().as_u16(),

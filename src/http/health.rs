@@ -15,12 +15,12 @@ pub(super) async fn live() -> &'static str {
 
 /// Ready: requests are served. An unwell learner does not change that.
 pub(super) async fn ready(State(api): State<Api>) -> Response {
-    (StatusCode::OK, Json(api.service.readiness())).into_response()
+    (StatusCode::OK, Json(api.service().readiness())).into_response()
 }
 
 /// Prometheus' text format.
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
-    let service = &api.service;
+    let service = api.service();
     let now = service.readiness();
     service.metrics.store(now.queued, now.dropped, service.store.is_healthy());
     service.metrics.learner(now.learned, now.committed, now.set_aside);

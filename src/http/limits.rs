@@ -79,7 +79,7 @@ pub(super) fn is_shed(request: &Request) -> bool {
 /// When none is left.
 pub(super) fn of_all(api: &Api) -> Result<OwnedSemaphorePermit, HttpError> {
     Arc::clone(&api.places.all).try_acquire_owned().map_err(|_| {
-        api.service.metrics.shed(Shed::Service);
+        api.service().metrics.shed(Shed::Service);
         HttpError::overloaded()
     })
 }
@@ -90,7 +90,7 @@ pub(super) fn of_all(api: &Api) -> Result<OwnedSemaphorePermit, HttpError> {
 /// When none is left.
 pub(super) fn of_key(api: &Api, key: &KeyId) -> Result<impl Send + use<>, HttpError> {
     api.places.enter(key).ok_or_else(|| {
-        api.service.metrics.shed(Shed::Key);
+        api.service().metrics.shed(Shed::Key);
         HttpError::too_many_of_key(api.places.most_per_key)
     })
 }

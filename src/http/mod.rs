@@ -36,7 +36,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::{get, post};
 
-use crate::service::Service;
+use crate::service::{Live, Service};
 
 pub use guesses::Guesses;
 pub use limits::Places;
@@ -47,8 +47,8 @@ pub use tls::{Tls, TlsError};
 /// What the HTTP side needs.
 #[derive(Clone)]
 pub struct Api {
-    /// The use cases.
-    pub service: Arc<Service>,
+    /// The use cases, under the configuration of the moment.
+    pub live: Arc<Live>,
     /// Longest body that is read, bytes.
     pub max_body_bytes: usize,
     /// Longest time in which a body must have come.
@@ -63,6 +63,13 @@ pub struct Api {
     pub open_without_keys: OpenWithoutKeys,
     /// Who may call `/admin`.
     pub admin: AdminTo,
+}
+
+impl Api {
+    /// The use cases as they are configured now. A handler takes them once.
+    fn service(&self) -> Arc<Service> {
+        self.live.service()
+    }
 }
 
 /// From where `/admin` can be called, with a key of that scope. To others there is no such path.

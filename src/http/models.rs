@@ -24,7 +24,7 @@ pub(super) async fn list(
     Extension(key): Extension<auth::Caller>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, HttpError> {
-    let (service, caller) = (&api.service, headers::caller(&headers, &key)?);
+    let (service, caller) = (api.service(), headers::caller(&headers, &key)?);
     let routes = service.routes_of(&caller).into_iter().map(of_route);
     let arms = service.fleet.arms().into_iter().filter(|arm| service.may_name(&caller, &arm.id));
     let data: Vec<_> = routes.chain(arms.map(|arm| of_arm(&api, arm))).collect();
@@ -47,7 +47,7 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Json<Value>, HttpError> {
     let caller = headers::caller(&headers, &key)?;
-    let found = api.service.destination_of(&id, &caller, "model").map_err(|error| match error {
+    let found = api.service().destination_of(&id, &caller, "model").map_err(|error| match error {
         // What a key may not ask for is not there for it.
         ServiceError::NotAllowed { model, .. } => ServiceError::UnknownModel { model, known: "…".into() },
         other => other,
@@ -83,7 +83,7 @@ fn of_arm(api: &Api, arm: &Arm) -> Value {
         },
         "pointsman": {
             "kind": "model", "provider_model": arm.model, "max_output_tokens": arm.limits.max_output,
-            "capabilities": arm.capabilities, "status": api.service.status(&arm.id),
+            "capabilities": arm.capabilities, "status": api.service().status(&arm.id),
         },
     })
 }

@@ -8,8 +8,8 @@ mod formats;
 mod keys;
 
 pub(super) use admin::{
-    Empty, ExperimentBody, ModelReports, Ordered, PoliciesView, PriceTables, PromotionBody, ReportingView,
-    StatsView,
+    Empty, ExperimentBody, ModelReports, Ordered, PoliciesView, PriceTables, PromotionBody, ReloadedView,
+    ReportingView, StatsView,
 };
 pub(super) use formats::{
     CompletionsAnswer, CompletionsRequest, MessagesAnswer, MessagesError, MessagesRequest, ResponsesAnswer,
@@ -362,7 +362,7 @@ impl Modify for KeyScheme {
         super::models::get, super::embeddings::create, super::admin::stats::get, super::admin::stats::prices,
         super::admin::drift::get, super::admin::judge::get, super::admin::models::get,
         super::admin::policies::get, super::admin::policies::promote, super::admin::policies::roll_back,
-        super::admin::policies::experiments, super::admin::policies::start, super::admin::policies::end,
+        super::admin::reload::reload, super::admin::policies::experiments, super::admin::policies::start, super::admin::policies::end,
         super::admin::keys::list, super::admin::keys::create, super::admin::keys::change, super::admin::keys::revoke,
         super::admin::keys::audit,
     ),

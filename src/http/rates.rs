@@ -29,9 +29,9 @@ pub(super) fn meter(api: &Api, key: &KeyRow, request: &Request) -> Option<Arc<Me
         return None;
     }
     if request.headers().get(RETRY_COUNT).is_some_and(|count| count != "0") {
-        api.service.metrics.client_retry(&key.id);
+        api.service().metrics.client_retry(&key.id);
     }
-    api.service.rates.meter(&key.id, key.terms.rate)
+    api.service().rates.meter(&key.id, key.terms.rate)
 }
 
 /// Writes how the limits stand.

@@ -20,7 +20,7 @@ use crate::wire::chat::ChatRequest;
 )]
 pub(super) async fn create(State(api): State<Api>, incoming: Incoming) -> Result<Response, HttpError> {
     let request = ChatRequest::parse(&incoming.bytes).map_err(ServiceError::from)?;
-    let (head, answer) = Box::pin(api.service.route(&request, &incoming.caller)).await?;
+    let (head, answer) = Box::pin(api.service().route(&request, &incoming.caller)).await?;
     let mut response = Json(answer).into_response();
     headers::put(&head, &mut response);
     Ok(response)

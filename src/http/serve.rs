@@ -49,7 +49,7 @@ pub struct ServeOptions {
 
 /// Serves until `stopping` turns true, then for at most the grace time until all requests have ended.
 pub async fn serve(listener: TcpListener, api: Api, options: ServeOptions, stopping: watch::Receiver<bool>) {
-    let metrics = Arc::clone(&api.service.metrics);
+    let metrics = Arc::clone(&api.service().metrics);
     let apps = Apps::of(api);
     let places = Arc::new(Semaphore::new(options.max_open_connections.min(Semaphore::MAX_PERMITS)));
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());

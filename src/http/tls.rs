@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -11,9 +12,9 @@ use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
-/// A certificate with its key, ready to serve.
+/// A certificate with its key, ready to serve. Clones are of the same: what renews one renews all.
 #[derive(Clone)]
-pub struct Tls(TlsAcceptor);
+pub struct Tls(Arc<ArcSwap<ServerConfig>>);
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,12 +54,17 @@ impl Tls {
             .and_then(|versions| versions.with_no_client_auth().with_single_cert(chain, key))
             .map_err(TlsError::Unusable)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        Ok(Self(Arc::new(ArcSwap::from_pointee(config))))
+    }
+
+    /// Connections from now on get the certificate of `newer`.
+    pub fn renew(&self, newer: &Self) {
+        self.0.store(newer.0.load_full());
     }
 
     /// The handshake; the caller bounds its time.
     pub(super) fn accept(&self, socket: TcpStream) -> Accept<TcpStream> {
-        self.0.accept(socket)
+        TlsAcceptor::from(self.0.load_full()).accept(socket)
     }
 }
 

@@ -22,7 +22,9 @@ use super::clock::now;
 use super::complete::whole;
 use super::spend::{Scopes, Ticket};
 use super::{Answer, AnswerStream, Begun, Caller, Destination, Head, Service};
-use crate::domain::{Arm, CompletionEnd, Decision, DecisionId, PolicyVersion, Reason, RouteName, Strategy};
+use crate::domain::{
+    Arm, ArmId, CompletionEnd, Decision, DecisionId, PolicyVersion, Reason, RouteName, Strategy,
+};
 use crate::policy::budget::Amount;
 use crate::provider::{Chunk, ChunkStream};
 use crate::telemetry::Metrics;
@@ -133,6 +135,11 @@ impl ResponseCache {
         Self { kept, largest, without: settings.without.clone() }
     }
 
+    /// The same answers, with other routes left out.
+    pub(super) fn without(&self, routes: &BTreeSet<RouteName>) -> Self {
+        Self { kept: self.kept.clone(), largest: self.largest, without: routes.clone() }
+    }
+
     /// Answers and bytes that are kept, about.
     pub fn size(&self) -> (u64, u64) {
         (self.kept.entry_count(), self.kept.weighted_size())
@@ -219,15 +226,17 @@ impl Service {
     pub(super) fn look_in_cache(&self, request: &ChatRequest, caller: &Caller) -> Looked {
         let Some(cache) = &self.cache else { return Looked::Off };
         // What may not be asked for is not answered from the cache either.
-        match self.destination_of(request.model(), caller, "model") {
+        let wanted = match self.destination_of(request.model(), caller, "model") {
             Ok(Destination::Route(live, _)) if cache.without.contains(&live.route.name) => {
                 return Looked::Off;
             }
-            Ok(_) => {}
+            Ok(wanted) => wanted,
             Err(_) => return Looked::Off,
-        }
+        };
         let key = key_of(request, caller);
         let found = caller.cache.read.then(|| cache.kept.get(&key)).flatten();
+        // A configuration that was changed may have taken the model away.
+        let found = found.filter(|kept| self.still_serves(&kept.served.id, &wanted, request));
         let outcome = if found.is_some() { CacheOutcome::Hit } else { CacheOutcome::Miss };
         self.metrics.cache(outcome.as_str());
         match found {
@@ -237,6 +246,15 @@ impl Service {
                 Looked::Miss(caller.cache.keep.then_some(pending))
             }
         }
+    }
+
+    /// Whether this model could be the one that answers today.
+    fn still_serves(&self, arm: &ArmId, wanted: &Destination, request: &ChatRequest) -> bool {
+        let is_candidate = match wanted {
+            Destination::Route(live, _) => live.route.arms.contains(arm),
+            Destination::Arm(wanted) => wanted.id == *arm,
+        };
+        self.fleet.arm(arm).is_some() && (is_candidate || !request.fallback_models().is_empty())
     }
 
     /// The kept answer under a decision of its own, which costs nothing and teaches nothing.

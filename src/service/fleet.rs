@@ -1,4 +1,5 @@
-//! What there is to route to: arms, their providers, and the routes over them. Immutable; requests hold one to the end.
+//! What there is to route to: arms, their providers, and the routes over them. Immutable: another configuration makes another one, and
+//! requests hold theirs to the end.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -113,10 +114,10 @@ impl Fleet {
     /// When an arm has no provider or a route names an arm that is not there.
     pub fn new(
         arms: Vec<Arm>,
-        upstreams: Vec<Upstream>,
+        upstreams: Vec<Arc<Upstream>>,
         routes: Vec<(Route, Chooser)>,
     ) -> Result<Self, FleetError> {
-        let upstreams: HashMap<_, _> = upstreams.into_iter().map(|u| (u.id().clone(), Arc::new(u))).collect();
+        let upstreams: HashMap<_, _> = upstreams.into_iter().map(|u| (u.id().clone(), u)).collect();
         let arms: HashMap<_, _> = arms.into_iter().map(|a| (a.id.clone(), Arc::new(a))).collect();
         if let Some(arm) = arms.values().find(|a| !upstreams.contains_key(&a.provider)) {
             return Err(FleetError::NoProvider { arm: arm.id.clone(), provider: arm.provider.clone() });
@@ -143,6 +144,16 @@ impl Fleet {
             prices_from: BTreeMap::new(),
             prices: "".into(),
         })
+    }
+
+    /// The same, where routes that were not changed since `before` keep what they were asked lately.
+    pub fn following(mut self, before: &Self) -> Self {
+        for (name, live) in &mut self.routes {
+            if let Some(known) = before.routes.get(name).filter(|known| known.route == live.route) {
+                *live = Arc::clone(known);
+            }
+        }
+        self
     }
 
     /// The same, where these arms take no new conversations.
@@ -230,6 +241,11 @@ impl Fleet {
     /// All upstreams.
     pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
         self.upstreams.values()
+    }
+
+    /// The upstream of that provider.
+    pub fn upstream(&self, id: &ProviderId) -> Option<&Arc<Upstream>> {
+        self.upstreams.get(id)
     }
 
     /// The upstream that serves `arm`.

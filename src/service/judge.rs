@@ -18,9 +18,9 @@ use tokio::task::JoinHandle;
 use self::prompt::clipped;
 pub(super) use self::prompt::{content, delta};
 use self::spend::Spend;
-use super::Service;
 use super::clock::now;
 use super::feedback::outcome;
+use super::{Live, Service};
 use crate::dispatch::{Conduct, Health, Plan, Target, run};
 use crate::domain::{Arm, ArmId, Decision, DecisionId, FeedbackRef, Judged, Source, Usage};
 use crate::provider::Reply;
@@ -198,13 +198,14 @@ impl Hearing {
 
 /// Starts judging in the background, one answer after the other, until the handle is aborted. Nothing when no judge is
 /// configured, or it runs already.
-pub fn start(service: &Arc<Service>) -> Option<JoinHandle<()>> {
-    let judge = service.judge.clone()?;
+pub fn start(live: &Arc<Live>) -> Option<JoinHandle<()>> {
+    let judge = live.service().judge.clone()?;
     let taken = judge.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-    let (mut waiting, service) = (taken?, Arc::clone(service));
+    let (mut waiting, live) = (taken?, Arc::clone(live));
     Some(tokio::spawn(async move {
         let health = Arc::new(Health::default());
         while let Some(case) = waiting.recv().await {
+            let service = live.service();
             let Some(target) = service.fleet.target(&judge.settings.model) else { continue };
             hold(&service, &judge, (target, Arc::clone(&health)), case).await;
         }

@@ -19,6 +19,7 @@ mod implicit;
 mod inspect;
 mod judge;
 mod keys;
+mod live;
 mod models;
 mod order;
 mod pay;
@@ -51,6 +52,7 @@ pub use implicit::Implicit;
 pub use inspect::{DecisionView, Readiness, Reporting, reference, view};
 pub use judge::{Judge, JudgeSettings, JudgeView, start as start_judge};
 pub use keys::{KeyChange, KeyError, KeyOrder, KeyOrderError, KeyView, make_key};
+pub use live::{ConfigFault, Live, NotReloaded, ReloadOrder, Reloaded};
 pub use models::{Configured, ModelHealth, ModelReport, Nursery, Outclassed};
 pub use policies::{PoliciesView, PolicyChangeError, before};
 pub use rates::{Held, Meter, RateDenied, RateKind, RateStanding, Rates};
@@ -64,16 +66,17 @@ pub use spend::{
 pub use stream::{AnswerStream, Piece};
 pub use wishes::{Caller, Wishes};
 
-/// Everything the use cases need; shared by `Arc`.
+/// Everything the use cases need, under one configuration; shared by `Arc`. What must outlive a change of the configuration is behind
+/// an `Arc` of its own.
 pub struct Service {
     /// Arms, providers, routes.
     pub fleet: Fleet,
     /// The event log.
     pub store: Store,
     /// Prompt to context.
-    pub reader: Reader,
+    pub reader: Arc<Reader>,
     /// The learner's side that requests see.
-    pub learning: LearningHandle,
+    pub learning: Arc<LearningHandle>,
     /// Which arms are failing.
     pub health: Arc<Health>,
     /// Which model each conversation is on.
@@ -83,7 +86,7 @@ pub struct Service {
     /// Budgets, reservations, and the account of what was spent.
     pub spend: Arc<Spend>,
     /// Requests and tokens per minute of client keys.
-    pub rates: Rates,
+    pub rates: Arc<Rates>,
     /// Answers that were given before, when the operator wants them kept.
     pub cache: Option<Arc<ResponseCache>>,
     /// How much of a prompt the log keeps.

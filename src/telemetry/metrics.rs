@@ -1,9 +1,10 @@
 //! The metrics registry. Names, labels and units are fixed by a golden test: dashboards and alerts depend on them.
 
+mod config;
+mod known;
 mod upstreams;
 mod words;
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use self::config::Config;
+pub use self::config::ReloadResult;
+use self::known::Known;
 pub use self::upstreams::Shed;
 use self::upstreams::Upstreams;
 pub use self::words::{EmbedReason, FeedbackResult};
@@ -22,8 +26,6 @@ use crate::domain::{ArmId, Attempt, KeyId, ProviderId, Reason, RouteName, Seq, S
 /// The content type of [`Metrics::render`].
 pub const METRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Label value for a name that is not configured.
-const OTHER: &str = "other";
 /// Label value where a request was refused before there was any.
 const NONE: &str = "none";
 
@@ -105,8 +107,7 @@ fn request_histogram() -> Histogram {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    known_routes: BTreeSet<String>,
-    known_arms: BTreeSet<String>,
+    known: Known,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histograms<RouteLabel>,
     attempts: Family<AttemptLabels, Counter>,
@@ -129,6 +130,7 @@ pub struct Metrics {
     condition: Family<ArmLabel, Gauge<f64, AtomicU64>>,
     tasks: Gauge,
     upstreams: Upstreams,
+    config: Config,
 }
 
 impl Metrics {
@@ -139,8 +141,7 @@ impl Metrics {
     ) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("pointsman"),
-            known_routes: routes.into_iter().map(ToString::to_string).collect(),
-            known_arms: arms.into_iter().map(ToString::to_string).collect(),
+            known: Known::new(routes, arms),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(request_histogram),
             attempts: Family::default(),
@@ -163,11 +164,13 @@ impl Metrics {
             condition: Family::default(),
             tasks: Gauge::default(),
             upstreams: Upstreams::default(),
+            config: Config::default(),
         };
         metrics.register_requests();
         metrics.register_upstream();
         metrics.register_learning();
         metrics.upstreams.register(&mut metrics.registry);
+        metrics.config.register(&mut metrics.registry);
         metrics
     }
 
@@ -225,23 +228,9 @@ impl Metrics {
         );
     }
 
-    fn route(&self, name: Option<&str>) -> String {
-        match name {
-            None => NONE.to_owned(),
-            Some(name) if self.known_routes.contains(name) || self.known_arms.contains(name) => {
-                name.to_owned()
-            }
-            Some(_) => OTHER.to_owned(),
-        }
-    }
-
-    fn arm(&self, arm: &ArmId) -> String {
-        if self.known_arms.contains(arm.as_str()) { arm.to_string() } else { OTHER.to_owned() }
-    }
-
     /// A request was answered.
     pub fn request(&self, end: &RequestEnd<'_>) {
-        let route = self.route(end.route);
+        let route = self.known.route(end.route);
         let labels = RequestLabels {
             route: route.clone(),
             strategy: end.decided.map_or(NONE, |(strategy, _)| strategy.as_str()),
@@ -254,7 +243,7 @@ impl Metrics {
 
     /// A call to a provider ended, or its answer began.
     pub fn attempt(&self, attempt: &Attempt) {
-        let labels = AttemptLabels { arm: self.arm(&attempt.arm), end: attempt.end.as_str() };
+        let labels = AttemptLabels { arm: self.known.arm(&attempt.arm), end: attempt.end.as_str() };
         self.attempts.get_or_create(&labels).inc();
     }
 
@@ -265,12 +254,12 @@ impl Metrics {
 
     /// A model was asked a second time.
     pub fn retry(&self, arm: &ArmId) {
-        self.upstreams.retry(self.arm(arm));
+        self.upstreams.retry(self.known.arm(arm));
     }
 
     /// What a model's breaker does: 0 closed, 1 half-open, 2 open.
     pub fn breaker(&self, arm: &ArmId, state: i64) {
-        self.upstreams.breaker(self.arm(arm), state);
+        self.upstreams.breaker(self.known.arm(arm), state);
     }
 
     /// What a provider says: calls in flight, and all second attempts refused so far.
@@ -300,12 +289,12 @@ impl Metrics {
 
     /// The first content came `ms` milliseconds after the call.
     pub fn first_token(&self, arm: &ArmId, ms: f64) {
-        self.first_token_seconds.get_or_create(&ArmLabel { arm: self.arm(arm) }).observe(ms / 1000.0);
+        self.first_token_seconds.get_or_create(&ArmLabel { arm: self.known.arm(arm) }).observe(ms / 1000.0);
     }
 
     /// A completion used tokens; `cost_usd` as far as it is known.
     pub fn usage(&self, arm: &ArmId, usage: &Usage, cost_usd: Option<f64>) {
-        let arm = self.arm(arm);
+        let arm = self.known.arm(arm);
         let kinds = [
             ("input", usage.input_tokens),
             ("output", usage.output_tokens),
@@ -339,7 +328,7 @@ impl Metrics {
 
     /// Whether an arm was found to be worse than its route's default beyond doubt.
     pub fn outclassed(&self, arm: &ArmId, is: bool) {
-        self.outclassed.get_or_create(&ArmLabel { arm: self.arm(arm) }).set(i64::from(is));
+        self.outclassed.get_or_create(&ArmLabel { arm: self.known.arm(arm) }).set(i64::from(is));
     }
 
     /// What the store says: jobs that wait, all events lost so far, whether it can write.
@@ -358,7 +347,7 @@ impl Metrics {
 
     /// How far a signal of an arm (`None`: of the traffic) has moved, as a share of what raises an alarm.
     pub fn drift(&self, arm: Option<&ArmId>, signal: &'static str, share: f64) {
-        let arm = arm.map_or_else(|| NONE.to_owned(), |arm| self.arm(arm));
+        let arm = arm.map_or_else(|| NONE.to_owned(), |arm| self.known.arm(arm));
         self.drift.get_or_create(&SignalLabels { arm, signal }).set(share);
     }
 
@@ -369,7 +358,7 @@ impl Metrics {
 
     /// The condition of an arm's quality regression.
     pub fn condition(&self, arm: &ArmId, condition: f64) {
-        self.condition.get_or_create(&ArmLabel { arm: self.arm(arm) }).set(condition);
+        self.condition.get_or_create(&ArmLabel { arm: self.known.arm(arm) }).set(condition);
     }
 
     /// All metrics in the OpenMetrics text format.

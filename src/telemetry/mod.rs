@@ -9,4 +9,6 @@ mod logs;
 mod metrics;
 
 pub use logs::{LogFormat, TelemetryError, init_tracing};
-pub use metrics::{EmbedReason, FeedbackResult, METRICS_CONTENT_TYPE, Metrics, RequestEnd, Shed};
+pub use metrics::{
+    EmbedReason, FeedbackResult, METRICS_CONTENT_TYPE, Metrics, ReloadResult, RequestEnd, Shed,
+};

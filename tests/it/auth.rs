@@ -17,7 +17,7 @@ pub async fn key_on(app: &TestApp, secret: &str, terms: KeyTerms) -> KeyId {
     let id = KeyId::from(format!("key_{secret}").as_str());
     let hash = Sha256::digest(secret.as_bytes()).into();
     let new = NewKey { id: id.clone(), hash, terms: KeyTerms { name: secret.into(), ..terms } };
-    app.running.service.store.create_key(new, "test").await.unwrap();
+    app.running.service().store.create_key(new, "test").await.unwrap();
     id
 }
 
@@ -63,7 +63,7 @@ async fn scopes_expiry_and_revocation_hold() {
     };
     assert_eq!(fault(ask("beta").await.unwrap()).await.0, 403);
     assert_eq!(ask("old").await.unwrap().status(), 401);
-    assert!(app.running.service.store.revoke_key(feedback_only, "test").await.unwrap());
+    assert!(app.running.service().store.revoke_key(feedback_only, "test").await.unwrap());
     assert_eq!(ask("beta").await.unwrap().status(), 401);
 }
 

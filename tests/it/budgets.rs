@@ -81,7 +81,7 @@ async fn sixty_four_clients_never_spend_more_than_the_limit_and_the_next_hour_se
     let told = stats(&app).await;
     assert!((limit(&told, "hour", "spent_usd") - sum).abs() < 1e-6, "{told}");
     assert_eq!(told["budgets"][0]["reserved_usd"], 0.0, "nothing is in flight: {told}");
-    app.running.service.spend.clock.advance(HOUR_MS);
+    app.running.service().spend.clock.advance(HOUR_MS);
     assert_eq!(app.complete("auto", "And now?").await.status(), 200);
 }
 
@@ -211,7 +211,7 @@ async fn a_named_budget_and_a_keys_budget_hold_besides_the_routes() {
     assert_eq!(told["budgets"][0]["scope"], "key key_poor", "{told}");
 
     let richer = BudgetLimits { usd_per_hour: Some(1.0), ..BudgetLimits::default() };
-    let store = &app.running.service.store;
+    let store = &app.running.service().store;
     store.change_key(poor_key, move |terms| terms.budget = richer, "test").await.unwrap().unwrap();
     let rich =
         app.post("/v1/chat/completions", &chat("fake/good", "x")).bearer_auth("poor").send().await.unwrap();

@@ -217,7 +217,7 @@ async fn a_report_on_the_answers_id_is_one_on_the_call_that_it_came_from() {
         assert_eq!(report.status(), 200, "{id}");
     }
     let reports = |id: &str| {
-        let record = app.running.service.store.record(&FeedbackRef::Decision(id.parse().unwrap()), None);
+        let record = app.running.service().store.record(&FeedbackRef::Decision(id.parse().unwrap()), None);
         record.unwrap().unwrap().feedback
     };
     assert_eq!(reports(&original).len(), 1, "by the answer's own id");

@@ -22,7 +22,7 @@ fn bundle() -> (Bundle, Featurizer) {
 async fn app_with_bundle() -> (TestApp, String) {
     let app = TestApp::built(LEARNED, TestApp::waits_for_vectors).await;
     let (bundle, featurizer) = bundle();
-    let store = app.running.service.store.clone();
+    let store = app.running.service().store.clone();
     let kept = admitted(&bundle, &store, &featurizer).unwrap();
     tokio::task::spawn_blocking(move || store.keep_policy(kept)).await.unwrap().unwrap();
     (app, bundle.version().to_string())
@@ -162,7 +162,7 @@ async fn g3_a_conversation_stays_on_its_side_and_a_restart_keeps_the_stage() {
     let mut stages: Vec<(Seq, PolicyVersion)> = Vec::new();
     for _ in 0..2 {
         let app = TestApp::built(LEARNED, configured).await;
-        let stage = app.running.service.learning.challenger().unwrap().stage.clone();
+        let stage = app.running.service().learning.challenger().unwrap().stage.clone();
         stages.push((stage.since, stage.experiment.policy.clone()));
         for session in ["one", "two", "three"] {
             let mut sides = Vec::new();

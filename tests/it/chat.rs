@@ -198,7 +198,7 @@ async fn upstream_faults_have_their_own_status() {
 
 /// The completion's record; the log is written behind the answer.
 pub async fn wait_for_completion(app: &TestApp, decision: &str) -> pointsman::domain::Completed {
-    let store = &app.running.service.store;
+    let store = &app.running.service().store;
     let to = FeedbackRef::Decision(decision.parse().unwrap());
     let mut committed = store.committed();
     loop {

@@ -60,7 +60,7 @@ async fn f5_what_is_refused_leaves_nothing_behind() {
     let app = TestApp::start().await;
     let id = decision(&app).await;
     crate::chat::wait_for_completion(&app, &id).await;
-    let before = *app.running.service.store.committed().borrow();
+    let before = *app.running.service().store.committed().borrow();
     let cases = [
         (r#"{"decision_id": "ID", "value": NaN}"#, 422, Some("value")),
         (r#"{"decision_id": "ID", "value": 1e999}"#, 422, Some("value")),
@@ -86,7 +86,7 @@ async fn f5_what_is_refused_leaves_nothing_behind() {
         let found = fault(response).await;
         assert_eq!((found.0, found.2.as_deref()), (status, param), "{body}");
     }
-    assert_eq!(*app.running.service.store.committed().borrow(), before, "nothing was written");
+    assert_eq!(*app.running.service().store.committed().borrow(), before, "nothing was written");
 }
 
 #[tokio::test]

@@ -55,10 +55,10 @@ async fn status(running: &Running, arm: &str) -> Value {
 async fn a_model_drains_goes_and_comes_back() {
     let (folder, fake) = (TempDir::new().unwrap(), FakeUpstream::start().await);
     let standing =
-        |running: &Running| running.service.learning.policy().standing(&ArmId::from("fake/leaving"));
+        |running: &Running| running.service().learning.policy().standing(&ArmId::from("fake/leaving"));
 
     let running = start(folder.path(), &fake.base, &(leaving("") + ROUTE)).await;
-    assert_eq!(running.service.store.committed().borrow().0, 0, "a first start has nothing to tell");
+    assert_eq!(running.service().store.committed().borrow().0, 0, "a first start has nothing to tell");
     assert_eq!(turn(&running, "mine", &["*/leaving"]).await.0, "fake/leaving");
     running.stop().await;
 
@@ -125,7 +125,7 @@ async fn a_sheet_is_read_once_and_a_price_is_a_start() {
     let mut ends = Vec::new();
     for _ in 0..2 {
         let running = start(folder.path(), &fake.base, &(models.clone() + &route)).await;
-        ends.push(running.service.store.committed().borrow().0);
+        ends.push(running.service().store.committed().borrow().0);
         let body = json!({"model": "auto:best", "messages": [{"role": "user", "content": "What is 7 plus 9?"}],
                           "pointsman": {"dry_run": true}});
         let request = reqwest::Client::new().post(format!("http://{}/v1/route", running.addr));

@@ -108,7 +108,7 @@ async fn what_another_process_changes_holds_without_a_restart() {
     assert_eq!(ask(&app, "alpha", "other").await.status(), 200);
     app.learned().await;
     let cli = Store::open(StoreOptions::at(app.store_path())).unwrap();
-    let mut committed = app.running.service.store.committed();
+    let mut committed = app.running.service().store.committed();
     let mut seen = async |after: Seq| {
         committed.wait_for(|seq| *seq > after).await.unwrap();
     };
@@ -122,7 +122,7 @@ async fn what_another_process_changes_holds_without_a_restart() {
     seen(end).await;
     app.get("/healthz").await;
     cli.close();
-    assert!(app.running.service.store.key_snapshot().is_empty());
+    assert!(app.running.service().store.key_snapshot().is_empty());
 }
 
 #[tokio::test]

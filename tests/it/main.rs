@@ -27,6 +27,7 @@ mod matrix;
 mod messages;
 mod outbound;
 mod refusals;
+mod reload;
 mod reproduces;
 mod secrets;
 mod sessions;

@@ -61,7 +61,7 @@ async fn each_bad_request_is_named() {
         }
     }
     assert!(app.upstream.calls().is_empty());
-    assert_eq!(app.running.service.store.committed().borrow().0, 0, "nothing was written");
+    assert_eq!(app.running.service().store.committed().borrow().0, 0, "nothing was written");
 }
 
 #[tokio::test]

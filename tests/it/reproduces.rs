@@ -77,7 +77,8 @@ fn world(app: &TestApp) -> World {
         .map(|(row, vector)| featurizer.context(vector, &prompt_of_text(&row.prompt)).unwrap())
         .collect();
     let mut world = World::new(&set, &contexts, &vectors, Parting::Rows(PROMPTS - 1)).unwrap();
-    world.arms = ARMS.map(|id| Arm::clone(app.running.service.fleet.arm(&ArmId::from(id)).unwrap())).to_vec();
+    world.arms =
+        ARMS.map(|id| Arm::clone(app.running.service().fleet.arm(&ArmId::from(id)).unwrap())).to_vec();
     world
 }
 
@@ -100,7 +101,7 @@ async fn live(app: &TestApp) {
             json!({"decision_id": answer["decision_id"], "value": quality, "cost_usd": cost_usd.unwrap()});
         let (status, receipt) = read(app.post("/feedback", &report).send().await.unwrap()).await;
         assert_eq!((status, &receipt["applied"]), (200, &json!(true)));
-        let service = &app.running.service;
+        let service = &app.running.service();
         let end = *service.store.committed().borrow();
         service.learning.watch().wait_for(|s| s.published >= end).await.unwrap();
     }
@@ -123,7 +124,7 @@ fn reads_alike(case: &Case, decision: &Decision) {
 
 /// Lives through the service's log in process and compares every decision. Gives the decisions.
 async fn compared(app: &TestApp, limits: Option<BudgetLimits>) -> Vec<Decision> {
-    let rows = app.running.service.store.scan(Seq(0), 10_000).unwrap();
+    let rows = app.running.service().store.scan(Seq(0), 10_000).unwrap();
     let events: Vec<EventBody> = rows.into_iter().map(|row| row.event.unwrap().body).collect();
     let decided = |body: &EventBody| match body {
         EventBody::Decided(decision) => Some(decision.as_ref().clone()),

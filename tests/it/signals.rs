@@ -16,7 +16,7 @@ fn judged(share: f64, usd_per_day: f64) -> String {
 
 /// Reports on a decision, once there are `count`.
 async fn reports(app: &TestApp, decision: &str, count: usize) -> Vec<Feedback> {
-    let store = &app.running.service.store;
+    let store = &app.running.service().store;
     let to = FeedbackRef::Decision(decision.parse().unwrap());
     let mut committed = store.committed();
     loop {
@@ -107,10 +107,10 @@ async fn the_judge_rates_plain_and_streamed_answers_in_the_background() {
         "{seen:?}"
     );
     assert!(seen[1].contains("And tomorrow?") && seen[1].contains("Fine weather today."), "{seen:?}");
-    let view = app.running.service.judge.as_ref().unwrap().view();
+    let view = app.running.service().judge.as_ref().unwrap().view();
     assert_eq!((view.judged, view.was_candidate), (2, 0));
     assert!(view.spent_today_usd > 0.0);
-    let store = &app.running.service.store;
+    let store = &app.running.service().store;
     let logged = store.judge_spend_usd(pointsman::domain::UnixMs(0)).unwrap();
     assert!((logged - view.spent_today_usd).abs() < 1e-12, "what a restart would begin with");
 }
@@ -118,7 +118,7 @@ async fn the_judge_rates_plain_and_streamed_answers_in_the_background() {
 #[tokio::test]
 async fn the_judge_keeps_its_budget_and_never_rates_itself() {
     let app = TestApp::built(&judged(1.0, 1e-7), |_| {}).await;
-    let judge = app.running.service.judge.clone().unwrap();
+    let judge = app.running.service().judge.clone().unwrap();
     ask(&app, "fake/judge", "Do you like yourself?").await;
     assert_eq!(judge.view().was_candidate, 1);
     ask(&app, "auto", "Too dear to judge").await;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pointsman::app;
 use pointsman::config::{self, EmbedderKind};
 use pointsman::http::Tls;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -18,6 +19,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::support::binary::Home;
 use crate::support::{FakeUpstream, LEARNED, TestApp, chat, config_text, events, fault, upstream};
 
 struct Authority {
@@ -234,4 +236,36 @@ async fn with_a_listener_of_its_own_admin_is_there_and_nowhere_else() {
     assert_eq!(app.get("/healthz").await.status(), 200);
     assert_eq!(app.client.get(format!("{door}/healthz")).send().await.unwrap().status(), 200);
     assert!(app.running.stop().await.is_some(), "both end");
+}
+
+#[tokio::test]
+async fn g2_a_renewed_certificate_is_shown_after_a_reload() {
+    let (old, new, fake) = (Authority::new(), Authority::new(), FakeUpstream::start().await);
+    let home =
+        Home::new(&fake.base, &format!("{LEARNED}[server.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n"));
+    let put = |identity: &Identity| {
+        let key = home.folder.path().join("key.pem");
+        std::fs::write(home.folder.path().join("cert.pem"), &identity.cert).unwrap();
+        std::fs::write(&key, &identity.key).unwrap();
+        std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    put(&old.vouch_for("127.0.0.1"));
+    let env = |name: &str| (name == "FAKE_KEY").then(|| upstream::SECRET.to_owned());
+    let (settings, file) = (config::load(&home.config, &env).unwrap(), home.config.clone());
+    let again: app::ReadAgain = Box::new(move |before| config::reload(&file, &env, before));
+    let running = app::start_from(settings, Some(again)).await.unwrap();
+    let base = format!("https://{}", running.addr);
+    let trusting = |authority: &Authority| {
+        let trusted = Certificate::from_pem(authority.pem.as_bytes()).unwrap();
+        Client::builder().tls_certs_only([trusted]).build().unwrap()
+    };
+    let is_served = async |client: Client| client.get(format!("{base}/healthz")).send().await.is_ok();
+    let first = trusting(&old);
+    put(&new.vouch_for("127.0.0.1"));
+    let order =
+        first.post(format!("{base}/admin/reload")).header("content-type", "application/json").body("{}");
+    assert_eq!(order.send().await.unwrap().status(), 200);
+    assert!(is_served(trusting(&new)).await && !is_served(trusting(&old)).await);
+    assert!(is_served(first).await, "a connection that is open stays");
+    running.stop().await;
 }

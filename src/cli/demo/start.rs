@@ -57,6 +57,7 @@ fn settings(spec: RouterSpec) -> Settings {
     };
     let provider = spec.arms.first().map_or_else(|| ProviderId::from("simulation"), |a| a.provider.clone());
     Settings {
+        hash: "demo".to_owned(),
         experiment: None,
         tls: None,
         server: ServerSettings {

@@ -11,6 +11,7 @@ mod experiments;
 mod joining;
 mod judge;
 mod providers;
+mod restart;
 mod routes;
 mod sections;
 mod tls;
@@ -51,6 +52,7 @@ impl Check<'_> {
         let (catalog, prices_from) = arms.into_catalog();
         let comparable_usd = self.comparable_usd(&raw.models, &catalog);
         Settings {
+            hash: String::new(),
             server: self.server(&raw.server),
             tls: raw.server.tls.as_ref().and_then(|tls| self.tls(tls)),
             store: self.store(&raw.store),

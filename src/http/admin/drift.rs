@@ -11,5 +11,5 @@ use super::super::Api;
     responses((status = 200, description = "`arms`, `traffic`, `raised`, `alarms`"))
 )]
 pub(in crate::http) async fn get(State(api): State<Api>) -> Response {
-    Json(api.service.checkup()).into_response()
+    Json(api.service().checkup()).into_response()
 }

@@ -15,5 +15,5 @@ use super::super::Api;
     )
 )]
 pub(in crate::http) async fn get(State(api): State<Api>) -> Response {
-    Json(api.service.reporting()).into_response()
+    Json(api.service().reporting()).into_response()
 }

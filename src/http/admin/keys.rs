@@ -43,7 +43,7 @@ pub(in crate::http) async fn create(
     incoming: Incoming,
 ) -> Result<Response, HttpError> {
     let order: KeyOrder = super::read(&incoming)?;
-    let (view, key) = api.service.create_key(order, caller.name()).await.map_err(refusal)?;
+    let (view, key) = api.service().create_key(order, caller.name()).await.map_err(refusal)?;
     let mut body = json!(view);
     body["key"] = key.into();
     Ok((StatusCode::CREATED, Json(body)).into_response())
@@ -66,7 +66,7 @@ pub(in crate::http) async fn change(
     incoming: Incoming,
 ) -> Result<Response, HttpError> {
     let order: KeyOrder = super::read(&incoming)?;
-    let view = api.service.change_key(&id, order, caller.name()).await.map_err(refusal)?;
+    let view = api.service().change_key(&id, order, caller.name()).await.map_err(refusal)?;
     Ok(Json(view).into_response())
 }
 
@@ -84,7 +84,7 @@ pub(in crate::http) async fn revoke(
     Path(id): Path<String>,
     Extension(caller): Extension<auth::Caller>,
 ) -> Result<Response, HttpError> {
-    api.service.revoke_key(&id, caller.name()).await.map_err(refusal)?;
+    api.service().revoke_key(&id, caller.name()).await.map_err(refusal)?;
     Ok(Json(json!({"id": id, "revoked": true})).into_response())
 }
 

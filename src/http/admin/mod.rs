@@ -7,9 +7,8 @@ pub(super) mod keys;
 pub(super) mod models;
 pub(super) mod policies;
 mod query;
+pub(super) mod reload;
 pub(super) mod stats;
-
-use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, patch, post};
@@ -35,6 +34,7 @@ pub(super) fn router() -> Router<Api> {
         .route("/admin/policies", get(policies::get))
         .route("/admin/policies/promote", post(policies::promote))
         .route("/admin/policies/rollback", post(policies::roll_back))
+        .route("/admin/reload", post(reload::reload))
         .route("/admin/experiments", get(policies::experiments).post(policies::start))
         .route("/admin/experiments/{name}/{order}", post(policies::end))
 }
@@ -44,11 +44,16 @@ async fn blocking<T: Send + 'static>(
     api: &Api,
     read: impl FnOnce(&Service) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, HttpError> {
-    let service = Arc::clone(&api.service);
+    let service = api.service();
     let done = tokio::task::spawn_blocking(move || read(&service)).await;
     let said = || "the store is not available".to_owned();
     done.map_err(|cause| HttpError::no_store(&cause, said()))?
         .map_err(|cause| HttpError::no_store(&cause, said()))
+}
+
+/// Who gives an order, for the audit table.
+fn who(incoming: &Incoming) -> String {
+    incoming.caller.key.as_ref().map_or_else(|| "loopback".to_owned(), ToString::to_string)
 }
 
 /// An order's body.

@@ -15,5 +15,5 @@ use super::super::Api;
     )
 )]
 pub(in crate::http) async fn get(State(api): State<Api>) -> Response {
-    Json(json!({"models": api.service.models()})).into_response()
+    Json(json!({"models": api.service().models()})).into_response()
 }

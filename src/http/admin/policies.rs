@@ -1,7 +1,6 @@
 //! `/admin/policies` and `/admin/experiments`: what is in place, what is being tried, and the orders to change it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -78,7 +77,7 @@ pub(in crate::http) async fn promote(
     incoming: Incoming,
 ) -> Result<Response, HttpError> {
     let Promotion { policy } = super::read(&incoming)?;
-    let order = Order { who: who(&incoming), what: "policy_promoted", subject: policy.to_string() };
+    let order = Order { who: super::who(&incoming), what: "policy_promoted", subject: policy.to_string() };
     ordered(&api, order, move |service| service.promote(&policy)).await
 }
 
@@ -95,7 +94,7 @@ pub(in crate::http) async fn roll_back(
     State(api): State<Api>,
     incoming: Incoming,
 ) -> Result<Response, HttpError> {
-    let order = Order { who: who(&incoming), what: "policy_rolled_back", subject: String::new() };
+    let order = Order { who: super::who(&incoming), what: "policy_rolled_back", subject: String::new() };
     ordered(&api, order, Service::roll_back).await
 }
 
@@ -114,7 +113,7 @@ pub(in crate::http) async fn start(
 ) -> Result<Response, HttpError> {
     let experiment = experiment(super::read(&incoming)?)?;
     let subject = experiment.name.to_string();
-    let order = Order { who: who(&incoming), what: "experiment_started", subject };
+    let order = Order { who: super::who(&incoming), what: "experiment_started", subject };
     ordered(&api, order, move |service| service.start_experiment(experiment)).await
 }
 
@@ -146,7 +145,7 @@ pub(in crate::http) async fn end(
         }
     };
     let name = ExperimentName::new(name);
-    let order = Order { who: who(&incoming), what, subject: name.to_string() };
+    let order = Order { who: super::who(&incoming), what, subject: name.to_string() };
     ordered(&api, order, move |service| service.end_experiment(Some(&name), end)).await
 }
 
@@ -177,17 +176,13 @@ struct Order {
     subject: String,
 }
 
-fn who(incoming: &Incoming) -> String {
-    incoming.caller.key.as_ref().map_or_else(|| "loopback".to_owned(), ToString::to_string)
-}
-
 async fn ordered(
     api: &Api,
     order: Order,
     act: impl FnOnce(&Service) -> Result<Seq, PolicyChangeError> + Send + 'static,
 ) -> Result<Response, HttpError> {
     let event = blocking(api, act).await?;
-    let noted = api.service.store.note_order(order.who, order.what, &order.subject).await;
+    let noted = api.service().store.note_order(order.who, order.what, &order.subject).await;
     if let Err(error) = noted {
         tracing::error!(%error, what = order.what, "an order was carried out and is not in the audit table");
     }
@@ -198,7 +193,7 @@ async fn blocking<T: Send + 'static>(
     api: &Api,
     act: impl FnOnce(&Service) -> Result<T, PolicyChangeError> + Send + 'static,
 ) -> Result<T, HttpError> {
-    let service = Arc::clone(&api.service);
+    let service = api.service();
     let done = tokio::task::spawn_blocking(move || act(&service)).await;
     done.map_err(|cause| HttpError::no_store(&cause, "the order was interrupted".to_owned()))?
         .map_err(refusal)

@@ -45,7 +45,7 @@ pub(in crate::http) async fn get(
 )]
 pub(in crate::http) async fn prices(State(api): State<Api>) -> Result<Response, HttpError> {
     let tables = blocking(&api, |service| service.store.price_tables()).await?;
-    Ok(Json(json!({"current": api.service.fleet.prices(), "tables": tables})).into_response())
+    Ok(Json(json!({"current": api.service().fleet.prices(), "tables": tables})).into_response())
 }
 
 /// Hours back and what to sum by, each at most once.

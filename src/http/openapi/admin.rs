@@ -197,6 +197,16 @@ pub(in crate::http) struct Ordered {
     event: u64,
 }
 
+/// The configuration in force.
+#[derive(ToSchema)]
+#[schema(as = Reloaded)]
+pub(in crate::http) struct ReloadedView {
+    /// The beginning of the SHA-256 of its text.
+    config: String,
+    /// Whether it is another text than before.
+    changed: bool,
+}
+
 /// Every model.
 #[derive(ToSchema)]
 pub(in crate::http) struct ModelReports {

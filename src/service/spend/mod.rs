@@ -46,6 +46,9 @@ const EXCESS_START: f64 = 4.0;
 const EXCESS_RANGE: (f64, f64) = (1.5, 50.0);
 const EXCESS_FADE: f64 = 0.005;
 
+/// Budgets of earlier configurations that are remembered.
+const MOST_FORMER: usize = 1_000;
+
 /// Client keys whose budgets are kept; more than any deployment has, so that nothing grows without bound.
 const MOST_KEYS: usize = 10_000;
 
@@ -84,14 +87,16 @@ impl BudgetClock {
 /// All that is known of money.
 pub struct Spend {
     /// The time that budgets go by.
-    pub clock: BudgetClock,
+    pub clock: Arc<BudgetClock>,
     routes: HashMap<RouteName, Arc<LiveScope>>,
     named: BTreeMap<String, Arc<LiveScope>>,
+    /// Budgets of earlier configurations, with what was spent of them.
+    former: HashMap<BudgetScope, Arc<LiveScope>>,
     /// Made when a key is first seen.
-    keys: Mutex<HashMap<KeyId, Arc<LiveScope>>>,
-    excess: Mutex<HashMap<ArmId, f64>>,
-    parked: Mutex<Parked>,
-    usage: Mutex<Usage>,
+    keys: Arc<Mutex<HashMap<KeyId, Arc<LiveScope>>>>,
+    excess: Arc<Mutex<HashMap<ArmId, f64>>>,
+    parked: Arc<Mutex<Parked>>,
+    usage: Arc<Mutex<Usage>>,
 }
 
 impl Spend {
@@ -101,13 +106,47 @@ impl Spend {
         let routes = plan.routes.iter();
         let named = plan.named.iter();
         Self {
-            clock: BudgetClock::default(),
+            clock: Arc::default(),
+            former: HashMap::new(),
             routes: routes.map(|(n, l)| (n.clone(), scope(BudgetScope::Route(n.clone()), l))).collect(),
             named: named.map(|(n, l)| (n.clone(), scope(BudgetScope::Named(n.clone()), l))).collect(),
-            keys: Mutex::default(),
-            excess: Mutex::default(),
-            parked: Mutex::default(),
-            usage: Mutex::new(Usage::new(at)),
+            keys: Arc::default(),
+            excess: Arc::default(),
+            parked: Arc::default(),
+            usage: Arc::new(Mutex::new(Usage::new(at))),
+        }
+    }
+
+    /// The same books under another plan. What was spent of a budget stays spent, also of one that goes and comes back; one that was
+    /// not there before begins full.
+    pub(super) fn under(&self, plan: &BudgetPlan) -> Self {
+        let at = self.clock.now();
+        let mut former = self.former.clone();
+        let of_now = self.routes.values().chain(self.named.values());
+        former.extend(of_now.map(|scope| (scope.scope().clone(), Arc::clone(scope))));
+        let mut scope = |scope: BudgetScope, limits: &BudgetLimits| match former.remove(&scope) {
+            Some(known) => {
+                known.adapt(*limits, at);
+                known
+            }
+            None => Arc::new(LiveScope::new(scope, *limits, at)),
+        };
+        let routes =
+            plan.routes.iter().map(|(n, l)| (n.clone(), scope(BudgetScope::Route(n.clone()), l))).collect();
+        let named =
+            plan.named.iter().map(|(n, l)| (n.clone(), scope(BudgetScope::Named(n.clone()), l))).collect();
+        if former.len() > MOST_FORMER {
+            former.clear();
+        }
+        Self {
+            clock: Arc::clone(&self.clock),
+            routes,
+            named,
+            former,
+            keys: Arc::clone(&self.keys),
+            excess: Arc::clone(&self.excess),
+            parked: Arc::clone(&self.parked),
+            usage: Arc::clone(&self.usage),
         }
     }
 
@@ -165,7 +204,7 @@ impl Spend {
             return;
         }
         let mut excess = self.excess.lock().unwrap_or_else(PoisonError::into_inner);
-        // Arms come from the configuration: the map is as long as that.
+        // Arms come from configurations: the map is as long as those.
         let most = excess.entry(arm.clone()).or_insert(EXCESS_START);
         let faded = *most + EXCESS_FADE * (times - *most);
         *most = times.max(faded).clamp(EXCESS_RANGE.0, EXCESS_RANGE.1);

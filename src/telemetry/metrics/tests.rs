@@ -39,6 +39,9 @@ fn names_and_labels_stay_as_they_are() {
     m.breaker(&arm, 2);
     m.provider(&ProviderId::from("a"), 3, 4);
     m.shed(Shed::Key);
+    m.config("older");
+    m.config("c0ffee");
+    m.reload(ReloadResult::Applied);
     let text = m.render();
     let shown = |l: &&str| !l.starts_with('#') && !l.contains("_bucket") || l.starts_with("# TYPE");
     let mut lines: Vec<_> = text.lines().filter(shown).collect();
@@ -47,6 +50,8 @@ fn names_and_labels_stay_as_they_are() {
     # TYPE pointsman_arm_outclassed gauge
     # TYPE pointsman_attempts counter
     # TYPE pointsman_breaker gauge
+    # TYPE pointsman_config_info gauge
+    # TYPE pointsman_config_reloads counter
     # TYPE pointsman_cost_usd counter
     # TYPE pointsman_decision_seconds histogram
     # TYPE pointsman_drift gauge
@@ -75,6 +80,8 @@ fn names_and_labels_stay_as_they_are() {
     pointsman_arm_outclassed{arm="a/x"} 1
     pointsman_attempts_total{arm="a/x",end="answered"} 1
     pointsman_breaker{arm="a/x"} 2
+    pointsman_config_info{hash="c0ffee"} 1
+    pointsman_config_reloads_total{result="applied"} 1
     pointsman_cost_usd_total{arm="a/x"} 0.25
     pointsman_decision_seconds_count 1
     pointsman_decision_seconds_sum 0.000012

@@ -14,7 +14,7 @@ const WITHIN: Duration = Duration::from_secs(1);
 
 /// The one decision's id, from the log: the client left before it was told.
 async fn only_completed(app: &TestApp) -> Completed {
-    let store = &app.running.service.store;
+    let store = &app.running.service().store;
     let mut committed = store.committed();
     loop {
         for row in store.scan(Seq(0), 100).unwrap() {

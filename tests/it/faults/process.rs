@@ -106,7 +106,7 @@ async fn x3_a_handler_that_panics_is_a_500_and_the_service_goes_on() {
     let app = TestApp::start().await;
     key(&app, "alpha", &Scope::ALL, None).await;
     let api = Api {
-        service: Arc::clone(&app.running.service),
+        live: Arc::clone(&app.running.live),
         max_body_bytes: 1 << 20,
         body_timeout: Duration::from_secs(10),
         keep_alive: Duration::from_secs(15),

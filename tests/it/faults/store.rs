@@ -263,7 +263,7 @@ fn d5_a_newer_schema_is_not_started_on_and_left_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d3_damaged_while_in_use_completions_go_on_nothing_more_is_written_and_the_alarm_is_up() {
     let app = app().await;
-    let store = &app.running.service.store;
+    let store = &app.running.service().store;
     // More than the page cache holds.
     for n in 0..80 {
         store.append(decision(n, &"x".repeat(100_000))).await.unwrap();

@@ -127,7 +127,7 @@ impl TestApp {
 
     /// Waits until requests are answered by a policy that has seen all that is on disk.
     pub async fn learned(&self) {
-        let service = &self.running.service;
+        let service = &self.running.service();
         let mut status = service.learning.watch();
         let end = *service.store.committed().borrow();
         status.wait_for(|s| s.published >= end).await.unwrap();
@@ -135,7 +135,7 @@ impl TestApp {
 
     /// What `path` answers once it is found: what is still in the store's queue is waited for, commit by commit.
     pub async fn get_logged(&self, path: &str) -> Value {
-        let mut committed = self.running.service.store.committed();
+        let mut committed = self.running.service().store.committed();
         loop {
             let (status, body) = read(self.get(path).await).await;
             if status == 200 {
