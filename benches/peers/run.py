@@ -4,6 +4,7 @@ Needs nothing but Python's own library: it makes a virtual environment beside th
 goes on inside. `run.py EXPORT RESULT [--only NAME,NAME] [--paced]`.
 """
 
+import fcntl
 import hashlib
 import os
 import subprocess
@@ -15,16 +16,20 @@ HERE = Path(__file__).resolve().parent
 
 
 def environment() -> Path:
-    """The Python of the virtual environment, made anew whenever the requirements have changed."""
+    """The Python of the virtual environment, made anew whenever the requirements have changed; where two ask, one waits."""
     wanted = HERE / "requirements.txt"
     digest = hashlib.sha256(wanted.read_bytes() + sys.version.encode()).hexdigest()[:12]
     root = Path(os.environ.get("POINTSMAN_PEERS_VENV", HERE.parent.parent / "target" / "peers")) / digest
     python = root / "bin" / "python"
-    if not (root / "complete").exists():
-        print(f"peers: installing into {root}", file=sys.stderr)
-        venv.create(root, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", wanted], check=True, stdout=sys.stderr)
-        (root / "complete").touch()
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with (root.parent / f"{digest}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "complete").exists():
+            print(f"peers: installing into {root}", file=sys.stderr)
+            venv.create(root, with_pip=True, clear=True)
+            install = [python, "-m", "pip", "install", "--quiet", "--no-compile", "-r", wanted]
+            subprocess.run(install, check=True, stdout=sys.stderr)
+            (root / "complete").touch()
     return python
 
 
