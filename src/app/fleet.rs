@@ -57,6 +57,7 @@ struct Client {
     api_key: Option<String>,
     headers: Vec<(String, String)>,
     auth_header: Option<String>,
+    path: Option<String>,
     query: Vec<(String, String)>,
     ca_pem: Option<Arc<[u8]>>,
     allow_link_local: bool,
@@ -70,6 +71,7 @@ fn client(settings: &ProviderSettings, all: &Settings) -> Client {
         api_key: settings.api_key.as_ref().map(|key| key.expose_secret().to_owned()),
         headers: settings.headers.clone(),
         auth_header: settings.auth_header.clone(),
+        path: settings.path.clone(),
         query: settings.query.clone(),
         ca_pem: settings.ca_pem.clone(),
         allow_link_local: settings.allow_link_local,
@@ -107,6 +109,7 @@ fn provider_settings(settings: &ProviderSettings, all: &Settings) -> provider::P
     wanted.api_key.clone_from(&settings.api_key);
     wanted.headers.clone_from(&settings.headers);
     wanted.auth_header.clone_from(&settings.auth_header);
+    wanted.path.clone_from(&settings.path);
     wanted.query.clone_from(&settings.query);
     wanted.ca_pem.clone_from(&settings.ca_pem);
     wanted.allow_link_local = settings.allow_link_local;

@@ -11,7 +11,7 @@ use super::output;
 use crate::config::{self, DEFAULT_FILE, DEFAULT_STORE_FILE};
 use crate::domain::{
     CanaryGuard, CanaryGuards, Experiment, ExperimentEnd, ExperimentName, PolicyVersion, RouteName, Seq,
-    share_of,
+    Stage, share_of,
 };
 use crate::offline::admission::admitted;
 use crate::offline::bundle::Bundle;
@@ -59,6 +59,11 @@ fn share(text: &str) -> Result<f64, String> {
     share_of(text).ok_or_else(|| "must be like 5% or 0.05".to_owned())
 }
 
+/// Puts an order that was carried out into the audit table.
+fn noted(store: &Store, what: &'static str, subject: &str) -> anyhow::Result<()> {
+    store.note_order_blocking("cli", what, subject).context("it is done, and not in the audit table")
+}
+
 fn guard(text: &str) -> Result<(CanaryGuard, f64), String> {
     let (name, limit) = text.split_once('=').ok_or("must be NAME=LIMIT, for example quality_drop=0.02")?;
     Ok((name.parse()?, limit.parse().map_err(|_| format!("{limit:?} is not a number"))?))
@@ -92,12 +97,14 @@ fn act(args: &PromoteArgs, store: &Store) -> anyhow::Result<()> {
     let (version, cut) = (policy.version.clone(), policy.cut);
     if args.keep {
         store.keep_policy(policy)?;
+        noted(store, "policy_kept", version.as_str())?;
         return said(args, json!({"policy": version, "cut": cut}), format!("{version} is in the store"));
     }
     if let Some(share) = args.canary {
         return canary(args, store, policy, share);
     }
     let seq = store.promote(policy)?;
+    noted(store, "policy_promoted", version.as_str())?;
     took_over(args, &version, seq, cut)
 }
 
@@ -132,6 +139,7 @@ fn canary(args: &PromoteArgs, store: &Store, policy: NewPolicy, share: f64) -> a
     let experiment = experiment.checked()?;
     let name = experiment.name.clone();
     let seq = store.start_experiment(Some(policy), experiment)??;
+    noted(store, "experiment_started", name.as_str())?;
     let text = format!(
         "{name} gets {:.1} % of the traffic from event {seq} on, more while every guard holds; GET /admin/policies shows what they say, \
          --rollback takes it back",
@@ -140,13 +148,20 @@ fn canary(args: &PromoteArgs, store: &Store, policy: NewPolicy, share: f64) -> a
     said(args, json!({"experiment": name, "event": seq, "share": share}), text)
 }
 
+/// The experiment that runs. What is committed is looked at and let go: held, it would hold up the next commit.
+fn running(store: &Store) -> anyhow::Result<Option<Stage>> {
+    let last = *store.committed().borrow();
+    Ok(stage(&store.admin_events(last)?))
+}
+
 /// Takes a running challenger back; without one, what was in place before takes over.
 fn roll_back(args: &PromoteArgs, store: &Store) -> anyhow::Result<()> {
-    if let Some(running) = stage(&store.admin_events(*store.committed().borrow())?) {
+    if let Some(running) = running(store)? {
         let ended =
             store.end_experiment(running.since, ExperimentEnd::RolledBack, "by an operator".to_owned())?;
         let name = running.experiment.name;
         let seq = ended.with_context(|| format!("the experiment {name} has just changed: look at --list"))?;
+        noted(store, "experiment_rolled_back", name.as_str())?;
         let text =
             format!("the experiment {name} is over at event {seq}: the champion has all of the traffic");
         return said(args, json!({"experiment": name, "event": seq}), text);
@@ -154,6 +169,7 @@ fn roll_back(args: &PromoteArgs, store: &Store) -> anyhow::Result<()> {
     let policy = before(store)?;
     let (version, cut) = (policy.version.clone(), policy.cut);
     let seq = store.promote(policy)?;
+    noted(store, "policy_rolled_back", version.as_str())?;
     took_over(args, &version, seq, cut)
 }
 
@@ -163,7 +179,7 @@ fn list(args: &PromoteArgs, store: &Store) -> anyhow::Result<()> {
         let line = |p: &crate::store::Promotion| json!({"policy": p.version, "event": p.seq, "at_ms": p.at, "cut": p.cut});
         return output::json(&promotions.iter().map(line).collect::<Vec<_>>());
     }
-    if let Some(running) = stage(&store.admin_events(*store.committed().borrow())?) {
+    if let Some(running) = running(store)? {
         let (name, share) = (running.experiment.name, 100.0 * running.share);
         output::line(format!(
             "the experiment {name} runs on {share:.1} % of the traffic since event {}",
@@ -178,4 +194,36 @@ fn list(args: &PromoteArgs, store: &Store) -> anyhow::Result<()> {
         output::line(format!("{:<32} event {:>9}  cut {:>9}{place}", p.version.as_str(), p.seq.0, p.cut.0));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: PromoteArgs,
+    }
+
+    #[test]
+    fn orders_stand_in_the_audit_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(StoreOptions::at(folder.path().join("log.db"))).unwrap();
+        let Line { args } = Line::parse_from(["promote", "--rollback"]);
+        let version = PolicyVersion::from("bundle-1");
+        let policy = NewPolicy { version, cut: Seq(0), manifest: "{}".to_owned(), state: Vec::new() };
+        canary(&args, &store, policy, 0.05).unwrap();
+        roll_back(&args, &store).unwrap();
+        let rows = store.audit(None, 10).unwrap();
+        let said: Vec<_> =
+            rows.iter().map(|r| (r.who.as_str(), r.what.as_str(), r.subject.as_str())).collect();
+        assert_eq!(
+            said,
+            [("cli", "experiment_rolled_back", "bundle-1"), ("cli", "experiment_started", "bundle-1")]
+        );
+        store.close();
+    }
 }

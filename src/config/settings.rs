@@ -279,6 +279,8 @@ pub struct ProviderSettings {
     pub headers: Vec<(String, String)>,
     /// The header that carries the key, in lower case; `None`: the format's own.
     pub auth_header: Option<String>,
+    /// Where calls go below `base_url`, with `{model}` for the model's name there; `None`: the format's own path.
+    pub path: Option<String>,
     /// Added to each call's URL.
     pub query: Vec<(String, String)>,
     /// Who may vouch for the server, PEM; `None`: the system's authorities.

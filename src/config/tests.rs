@@ -275,6 +275,17 @@ fn each_provider_fault_is_named() {
     );
     assert_eq!(azure.providers[0].auth_header.as_deref(), Some("api-key"));
     assert_eq!(azure.providers[0].query, [("api-version".to_owned(), "2024-10-21".to_owned())]);
+    let of_each = good(&(local("http://h") + "path = \"/openai/deployments/{model}/chat/completions\"\n"));
+    assert_eq!(of_each.providers[0].path.as_deref(), Some("openai/deployments/{model}/chat/completions"));
+    for bad in ["x?api-version=1", "", "a//b", "../x", "{deployment}/x"] {
+        let text = local("http://h") + &format!("path = \"{bad}\"\n");
+        assert!(faults(&text).iter().any(|fault| fault.contains(".path: ")), "{bad}");
+    }
+    one_fault(
+        &with("[providers.a]\nformat = \"gemini\"\napi_key_env = \"A_API_KEY\"\npath = \"x\"\n"),
+        "10 providers.a.path",
+        "openai",
+    );
     let bare = faults("schema_version = 1\n");
     assert!(
         bare[0].starts_with("- providers: there is no provider") && bare[1].starts_with("- models: "),

@@ -9,10 +9,8 @@ use serde_json::{Value, json};
 use super::Api;
 use super::body::Incoming;
 use super::error::HttpError;
-use crate::service::ServiceError;
+use crate::service::{EMBEDDING_MODEL as MODEL, ServiceError};
 
-/// The one model served here.
-const MODEL: &str = "pointsman/minilm";
 const MOST_TEXTS: usize = 256;
 
 /// How vectors are written.
@@ -54,7 +52,7 @@ pub(super) async fn create(State(api): State<Api>, incoming: Incoming) -> Result
     let tokens: usize = texts.iter().map(|t| t.len().div_ceil(4)).sum();
     let meter = incoming.caller.meter.as_ref();
     let held = meter.map(|meter| meter.hold(tokens as f64)).transpose().map_err(ServiceError::from)?;
-    let vectors = api.service().embed(texts).await?;
+    let vectors = api.service().embed(texts, &incoming.caller).await?;
     if let Some(held) = held {
         held.settle(tokens as f64);
     }

@@ -95,8 +95,8 @@ pub trait Provider: Send + Sync {
 pub fn build(settings: ProviderSettings) -> Result<Arc<dyn Provider>, ProviderBuildError> {
     let client = client::Client::new(&settings)?;
     Ok(match settings.format {
-        Format::OpenAi => Arc::new(openai::OpenAi::new(client, "max_completion_tokens")),
-        Format::OpenAiCompatible => Arc::new(openai::OpenAi::new(client, "max_tokens")),
+        Format::OpenAi => Arc::new(openai::OpenAi::new(client, "max_completion_tokens", settings.path)),
+        Format::OpenAiCompatible => Arc::new(openai::OpenAi::new(client, "max_tokens", settings.path)),
         Format::Anthropic => Arc::new(anthropic::Anthropic::new(client)),
         Format::Cohere => Arc::new(cohere::Cohere::new(client)),
         Format::Gemini => Arc::new(gemini::Gemini::new(client)),

@@ -15,11 +15,17 @@ pub(super) struct OpenAi {
     client: Client,
     /// What a bound on the answer is called here.
     bound: &'static str,
+    /// Where calls go, with `{model}` for the model's name; `None`: where they usually go.
+    path: Option<String>,
 }
 
 impl OpenAi {
-    pub(super) fn new(client: Client, bound: &'static str) -> Self {
-        Self { client, bound }
+    pub(super) fn new(client: Client, bound: &'static str, path: Option<String>) -> Self {
+        Self { client, bound, path }
+    }
+
+    fn path(&self, model: &str) -> Option<String> {
+        self.path.as_ref().map(|path| path.replace("{model}", &encoded(model)))
     }
 }
 
@@ -32,7 +38,7 @@ impl Provider for OpenAi {
         let stream = call.request.stream();
         let mut clock = Clock::start(call);
         let body = call.request.openai_body(&call.model, self.bound);
-        let post = Post { path: None, body, stream };
+        let post = Post { path: self.path(&call.model), body, stream };
         let response = self.client.post(post, &mut clock).await?;
         if stream {
             return Ok(Reply::Stream(stream::read(response, OpenAiReader::default(), clock)?));
@@ -49,4 +55,14 @@ impl Provider for OpenAi {
     fn id(&self) -> &ProviderId {
         self.client.id()
     }
+}
+
+/// A name as one part of a path.
+fn encoded(name: &str) -> String {
+    name.bytes().fold(String::with_capacity(name.len()), |out, byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            out + char::from(byte).encode_utf8(&mut [0; 4])
+        }
+        _ => out + &format!("%{byte:02X}"),
+    })
 }

@@ -125,7 +125,7 @@ mod tests {
 
     fn provider(settings: &ProviderSettings, look_up: Arc<LookUp>) -> OpenAi {
         let resolver = Resolver::new(look_up, settings.allow_link_local);
-        OpenAi::new(Client::resolving_by(settings, resolver).unwrap(), "max_tokens")
+        OpenAi::new(Client::resolving_by(settings, resolver).unwrap(), "max_tokens", None)
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub struct ProviderSettings {
     pub headers: Vec<(String, String)>,
     /// The header that carries the key; `None`: the format's own.
     pub auth_header: Option<String>,
+    /// Where calls go below the base URL, with `{model}` for the model's name; `None`: the format's own path. Of OpenAI's format alone.
+    pub path: Option<String>,
     /// Added to each call's URL.
     pub query: Vec<(String, String)>,
     /// Who may vouch for the server, PEM; `None`: the system's authorities.
@@ -99,6 +101,7 @@ impl ProviderSettings {
             api_key: None,
             headers: Vec::new(),
             auth_header: None,
+            path: None,
             query: Vec::new(),
             ca_pem: None,
             allow_link_local: false,

@@ -386,3 +386,22 @@ async fn azure_is_reached_by_query_and_auth_header() {
     );
     assert!(request.contains("api-key: hush") && !request.contains("Bearer"), "{request}");
 }
+
+#[tokio::test]
+async fn one_provider_has_a_path_for_each_deployment() {
+    let fake = Fake::answering(200, &[("content-type", "application/json")], COMPLETION.as_bytes()).await;
+    let mut settings = ProviderSettings::new(ProviderId::from("azure"), Format::OpenAi);
+    settings.base_url = Some(fake.base_url.clone());
+    settings.path = Some("openai/deployments/{model}/chat/completions".to_owned());
+    settings.query = vec![("api-version".to_owned(), "2024-10-21".to_owned())];
+    let provider = build(settings).unwrap();
+    for (model, part) in [("gpt-5-mini", "gpt-5-mini"), ("our own/../x?y", "our%20own%2F..%2Fx%3Fy")] {
+        let mut call = testing::call(plain());
+        call.model = model.into();
+        provider.complete(&call).await.unwrap();
+        let request = fake.requests().pop().unwrap();
+        let wanted =
+            format!("POST /v1/openai/deployments/{part}/chat/completions?api-version=2024-10-21 HTTP/1.1");
+        assert!(request.starts_with(&wanted), "{request}");
+    }
+}

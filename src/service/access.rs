@@ -1,11 +1,11 @@
-//! Which routes a caller's key may ask for. A model by name is allowed where some allowed route has it among its candidates.
+//! Which routes a caller's key may ask for; the encoder counts as one. A model by name is allowed where some allowed route has it among its candidates.
 
 use super::{Caller, Destination, LiveRoute, Service, ServiceError};
 use crate::domain::{ArmId, RouteName};
 
 impl Caller {
     /// Whether the key may ask for the route.
-    fn may_ask(&self, route: &RouteName) -> bool {
+    pub(super) fn may_ask(&self, route: &RouteName) -> bool {
         self.routes.as_ref().is_none_or(|allowed| allowed.contains(route))
     }
 }

@@ -189,11 +189,15 @@ impl Account {
 
     /// Keeps a whole answer for the cache, unless it says that it is no real one.
     pub(super) fn keep_whole(&mut self, answer: (&Bytes, &Option<Bytes>), facts: &ReplyFacts) {
-        let is_real = facts.has_content && !facts.is_refusal && facts.finish_reason.is_some();
-        let recording = self.recording.take().filter(|_| is_real);
-        if let Some((recording, served)) = recording.zip(self.served.as_ref()) {
-            recording.keep_whole(served, answer, facts);
+        if let Some((recording, served)) = self.recording_to_keep() {
+            recording.keep_whole(&served, answer, facts);
         }
+    }
+
+    /// The recording and whose answer it is, when that is a real one and came to its end.
+    fn recording_to_keep(&mut self) -> Option<(Box<Recording>, Arc<Arm>)> {
+        let is_real = self.has_content && !self.is_refusal && self.finish_reason.is_some();
+        self.recording.take().filter(|_| is_real).zip(self.served.clone())
     }
 
     /// Notes a chunk for the cache; one that has become too large is not kept.
@@ -205,10 +209,8 @@ impl Account {
 
     /// Keeps a stream that has come to its end.
     pub(super) fn keep_stream(&mut self) {
-        let is_real = self.has_content && !self.is_refusal && self.finish_reason.is_some();
-        let recording = self.recording.take().filter(|_| is_real);
-        if let Some((recording, served)) = recording.zip(self.served.as_ref()) {
-            recording.keep_stream(served);
+        if let Some((recording, served)) = self.recording_to_keep() {
+            recording.keep_stream(&served);
         }
     }
 

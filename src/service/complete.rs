@@ -193,12 +193,12 @@ fn answer(dispatched: Dispatched, mut head: Head, mut account: Account, wants_us
     }
     match dispatched.reply {
         Reply::Full { body, facts, native } => {
-            account.keep_whole((&body, &native), &facts);
-            account.completion_id = facts.id;
+            account.completion_id.clone_from(&facts.id);
             account.usage = facts.usage;
             account.reported_cost_usd = facts.cost_usd;
-            account.finish_reason = facts.finish_reason;
+            account.finish_reason.clone_from(&facts.finish_reason);
             (account.has_content, account.is_refusal) = (facts.has_content, facts.is_refusal);
+            account.keep_whole((&body, &native), &facts);
             head.cost_usd = account.cost_usd();
             if let Some(hearing) = &mut account.hearing {
                 hearing.hear(&content(&body).unwrap_or_default());

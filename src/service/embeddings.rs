@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::{Service, ServiceError};
-use crate::domain::Cut;
+use super::{Caller, Service, ServiceError};
+use crate::domain::{Cut, RouteName};
 
+/// What the local encoder is called where models are asked for.
+pub const EMBEDDING_MODEL: &str = "pointsman/minilm";
 /// Longer than a routing decision may wait: the vector is the answer here.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How many texts of one request are in the encoder's queue at a time; the rest is left to others.
@@ -26,8 +28,15 @@ impl Service {
     /// Embeds texts in order, shape `[n]`.
     ///
     /// # Errors
-    /// When the encoder's queue is full, it fails, or it does not run.
-    pub async fn embed(&self, texts: Vec<String>) -> Result<Vec<EmbeddedText>, ServiceError> {
+    /// When the caller's key has routes and the encoder is not among them, the encoder's queue is full, it fails, or it does not run.
+    pub async fn embed(
+        &self,
+        texts: Vec<String>,
+        caller: &Caller,
+    ) -> Result<Vec<EmbeddedText>, ServiceError> {
+        if !caller.may_ask(&RouteName::from(EMBEDDING_MODEL)) {
+            return Err(ServiceError::NotAllowed { param: "model", model: EMBEDDING_MODEL.to_owned() });
+        }
         let encoder = self.reader.encoder().ok_or(ServiceError::NoEncoder)?;
         stream::iter(texts)
             .map(|text| async move {

@@ -265,7 +265,9 @@ fn hex(bytes: &[u8]) -> String {
 
 impl Service {
     fn checked(&self, order: KeyOrder) -> Result<KeyChange, KeyOrderError> {
-        let known: Vec<RouteName> = self.fleet.routes().iter().map(|live| live.route.name.clone()).collect();
+        let routes = self.fleet.routes();
+        let names = routes.iter().map(|live| live.route.name.clone());
+        let known: Vec<RouteName> = names.chain([RouteName::from(super::EMBEDDING_MODEL)]).collect();
         order.check(now(), Some(&known))
     }
 

@@ -44,7 +44,7 @@ pub use cache::{CacheControl, CacheOutcome, CacheSettings, ResponseCache};
 pub use choose::{RankedArm, RouteAnswer};
 pub use clock::now;
 pub use complete::{Answer, Answering, Begun, Head, Refusal, WholeAnswer};
-pub use embeddings::EmbeddedText;
+pub use embeddings::{EMBEDDING_MODEL, EmbeddedText};
 pub use error::ServiceError;
 pub use feedback::{Reported, Subject};
 pub use fleet::{Chooser, Destination, Fleet, FleetError, LiveRoute, SimpleChooser};

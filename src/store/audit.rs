@@ -77,6 +77,20 @@ impl Store {
         self.perform(move |log| entry.write(log)).await
     }
 
+    /// As [`Self::note_order`], for threads outside the async runtime.
+    ///
+    /// # Errors
+    /// When it is not on disk.
+    pub fn note_order_blocking(
+        &self,
+        who: &str,
+        what: &'static str,
+        subject: &str,
+    ) -> Result<(), StoreError> {
+        let entry = Entry::new(who.to_owned(), what, subject);
+        self.perform_blocking(move |log| entry.write(log))
+    }
+
     /// At most `limit` rows before the one of the number `before` (`None`: the newest), newest first.
     ///
     /// # Errors

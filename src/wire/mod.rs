@@ -21,6 +21,7 @@ mod error;
 mod facts;
 mod json;
 mod origin;
+mod signed;
 mod stream;
 #[cfg(test)]
 mod testing;

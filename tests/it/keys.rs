@@ -158,6 +158,14 @@ async fn a_key_asks_for_its_routes_and_their_models_and_sees_no_others() {
     let (_, list) = see("/v1/models").await;
     let ids: Vec<_> = list["data"].as_array().unwrap().iter().map(|m| m["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["other", "fake/cheap", "fake/long"]);
+
+    let text = json!({"model": "pointsman/minilm", "input": "Hello"});
+    let embed =
+        async |secret: &str| app.post("/v1/embeddings", &text).bearer_auth(secret).send().await.unwrap();
+    assert_eq!(fault(embed("alpha").await).await, (403, "route_not_allowed".into(), Some("model".into())));
+    key_on(&app, "beta", infer(|terms| terms.routes = Some([RouteName::from("pointsman/minilm")].into())))
+        .await;
+    assert_eq!(embed("beta").await.status(), 200);
     assert_eq!(see("/v1/models/fake/long").await.0, 200);
     let (status, hidden) = see("/v1/models/auto").await;
     assert_eq!((status, &hidden["error"]["code"]), (404, &json!("model_not_found")));

@@ -78,6 +78,7 @@ fn settings(spec: RouterSpec) -> Settings {
             api_key: None,
             headers: Vec::new(),
             auth_header: None,
+            path: None,
             query: Vec::new(),
             ca_pem: None,
             allow_link_local: false,

@@ -81,6 +81,7 @@ impl Check<'_> {
             api_key,
             headers,
             auth_header: self.auth_header(raw),
+            path: self.path(raw, format),
             query: raw.query.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
             ca_pem: self.authorities(raw),
             allow_link_local: raw.allow_link_local.as_ref().is_some_and(|allow| allow.value),
@@ -197,6 +198,34 @@ impl Check<'_> {
             return None;
         }
         Some(lower)
+    }
+}
+
+impl Check<'_> {
+    /// Where calls go, when that is not the format's own path.
+    fn path(&self, raw: &RawProvider, format: ProviderFormat) -> Option<String> {
+        let given = raw.path.as_ref()?;
+        let fault = |message: &str| {
+            self.source.fault(&given.place, message);
+            None
+        };
+        if !matches!(format, ProviderFormat::OpenAi | ProviderFormat::OpenAiCompatible) {
+            return fault(
+                "is for the formats openai and openai-compatible; the others have a path of their own",
+            );
+        }
+        let path = given.value.trim_matches('/');
+        let filled = path.replace("{model}", "m");
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~/:@!$&'()*+,;=%".contains(c);
+        if filled.is_empty() || !filled.chars().all(is_plain) {
+            return fault(
+                "must be a path below `base_url`, for example \"openai/deployments/{model}/chat/completions\"; what stands after `?` goes into `query`",
+            );
+        }
+        if filled.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return fault("has a part that is empty or dots alone");
+        }
+        Some(path.to_owned())
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod blocks;
 pub mod client;
+mod effort;
 mod reply;
 mod request;
 mod stream;

@@ -1,11 +1,11 @@
 //! A chat completion request as a Messages body.
 //!
 //! After <https://docs.anthropic.com/en/api/messages>. What changes the answer and has no words there is refused by name; mere
-//! hints (`seed`, penalties, `logit_bias`, `reasoning_effort`, `service_tier`, `store`) are left out.
+//! hints (`seed`, penalties, `logit_bias`, `service_tier`, `store`) are left out.
 
 use serde_json::{Map, Value, json};
 
-use super::turns;
+use super::{effort, turns};
 use crate::wire::WireError;
 use crate::wire::chat::{ChatRequest, Options, ResponseFormat, Tool, ToolChoice};
 
@@ -26,7 +26,7 @@ pub fn translate_request(
     let conversation = turns::translate(request.messages())?;
     let mut body = Map::new();
     body.insert("model".to_owned(), json!(model));
-    body.insert("max_tokens".to_owned(), json!(max_tokens(options, max_output)));
+    body.insert("max_tokens".to_owned(), json!(max_tokens(options, max_output, model)));
     if !conversation.system.is_empty() {
         body.insert("system".to_owned(), Value::Array(conversation.system));
     }
@@ -34,6 +34,7 @@ pub fn translate_request(
     add_sampling(&mut body, options);
     add_tools(&mut body, options, &conversation.called_tools)?;
     add_format(&mut body, &options.response_format);
+    effort::add(&mut body, request, model)?;
     if let Some(user) = &options.user {
         body.insert("metadata".to_owned(), json!({ "user_id": user }));
     }
@@ -69,6 +70,7 @@ fn check(request: &ChatRequest) -> Result<(), WireError> {
         return Err(WireError::untranslatable("response_format", why));
     }
     check_tools(options)?;
+    effort::check(options)?;
     for (i, message) in request.messages().iter().enumerate() {
         turns::check(message, &format!("messages[{i}]"))?;
     }
@@ -87,17 +89,19 @@ fn check_tools(options: &Options) -> Result<(), WireError> {
     Ok(())
 }
 
-fn max_tokens(options: &Options, max_output: Option<u32>) -> u32 {
+fn max_tokens(options: &Options, max_output: Option<u32>, model: &str) -> u32 {
     match (options.max_output_tokens, max_output) {
         (Some(asked), Some(most)) => asked.min(most),
         (Some(only), None) | (None, Some(only)) => only,
-        (None, None) => DEFAULT_MAX_TOKENS,
+        (None, None) => DEFAULT_MAX_TOKENS + effort::room(options, model),
     }
 }
 
 fn add_sampling(body: &mut Map<String, Value>, options: &Options) {
     // The scale ends at 1 there; current models refuse both settings together, and temperature is the commoner.
     match (options.temperature, options.top_p) {
+        // What is left of them then changes nothing, and some models take neither.
+        _ if effort::thinks(options) => {}
         (Some(temperature), _) => drop(body.insert("temperature".to_owned(), json!(temperature.min(1.0)))),
         (None, Some(top_p)) => drop(body.insert("top_p".to_owned(), json!(top_p))),
         (None, None) => {}

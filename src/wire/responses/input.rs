@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::wire::WireError;
 use crate::wire::chat::Fields;
+use crate::wire::signed;
 
 /// # Errors
 /// The item that is wrong, or that refers to what is not stored, by its path.
@@ -29,7 +30,7 @@ fn read_item(item: Fields<'_>, messages: &mut Vec<Value>) -> Result<(), WireErro
         "message" => messages.push(message(item)?),
         "function_call" => call(item, messages)?,
         "function_call_output" => {
-            let id = item.required_text("call_id")?;
+            let (id, _) = signed::open(item.required_text("call_id")?);
             let content = match item.get("output") {
                 Some(Value::String(text)) => json!(text),
                 Some(Value::Array(parts)) => parts_of(parts, &item.path("output"))?,
@@ -67,8 +68,7 @@ fn message(item: Fields<'_>) -> Result<Value, WireError> {
 /// Calls that follow each other, or what the model said, are one turn.
 fn call(item: Fields<'_>, messages: &mut Vec<Value>) -> Result<(), WireError> {
     let arguments = item.text("arguments")?.unwrap_or("{}");
-    let function = json!({ "name": item.required_text("name")?, "arguments": arguments });
-    let call = json!({ "id": item.required_text("call_id")?, "type": "function", "function": function });
+    let call = signed::call(item.required_text("call_id")?, item.required_text("name")?, arguments);
     match messages.last_mut().filter(|m| m["role"] == "assistant") {
         Some(last) => match last.get_mut("tool_calls").and_then(Value::as_array_mut) {
             Some(calls) => calls.push(call),

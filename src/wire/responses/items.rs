@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::wire::signed;
+
 /// What an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -45,7 +47,8 @@ impl Item {
         if self.call_id.is_empty() {
             let given = call["id"].as_str().filter(|id| !id.is_empty());
             let Kind::Call(index) = self.kind else { return };
-            self.call_id = given.map_or_else(|| made_id("call_", answer, index), str::to_owned);
+            let id = given.map_or_else(|| made_id("call_", answer, index), str::to_owned);
+            self.call_id = signed::seal(id, call);
         }
     }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::request::anthropic_only;
 use crate::wire::WireError;
 use crate::wire::chat::Fields;
+use crate::wire::signed;
 
 /// Messages in the making.
 #[derive(Debug, Default)]
@@ -143,7 +144,7 @@ impl Turns {
         if texts.is_empty() {
             texts.push(text_part(if turn.shown.is_empty() { "" } else { "(shown in the next message)" }));
         }
-        let id = block.required_text("tool_use_id")?;
+        let (id, _) = signed::open(block.required_text("tool_use_id")?);
         turn.results.push(json!({ "role": "tool", "tool_call_id": id, "content": plain(texts) }));
         Ok(())
     }
@@ -202,8 +203,7 @@ fn plain(mut parts: Vec<Value>) -> Value {
 
 fn call(block: Fields<'_>) -> Result<Value, WireError> {
     let arguments = block.get("input").map_or_else(|| "{}".to_owned(), ToString::to_string);
-    let function = json!({ "name": block.required_text("name")?, "arguments": arguments });
-    Ok(json!({ "id": block.required_text("id")?, "type": "function", "function": function }))
+    Ok(signed::call(block.required_text("id")?, block.required_text("name")?, &arguments))
 }
 
 /// An image or a document; `None` when its source is of a kind that only the vendor can read.

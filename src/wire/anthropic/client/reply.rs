@@ -4,8 +4,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::turns::tool_id;
-use crate::wire::ChunkError;
-use crate::wire::facts;
+use crate::wire::{ChunkError, facts, signed};
 
 /// Translates a chat completion.
 ///
@@ -44,21 +43,23 @@ fn content(answer: &Value, message: &Value) -> Vec<Value> {
     for (i, call) in message["tool_calls"].as_array().into_iter().flatten().enumerate() {
         let function = &call["function"];
         let input = arguments(function["arguments"].as_str().unwrap_or_default());
-        let id = call_id(answer, i, &call["id"]);
+        let id = call_id(answer, i, call);
         blocks.push(json!({ "type": "tool_use", "id": id, "name": function["name"], "input": input }));
     }
     blocks
 }
 
-/// The id of a call in the characters that the format allows; where a server gives none, one that the same answer always has.
-pub(super) fn call_id(answer: &Value, index: usize, id: &Value) -> String {
-    match id.as_str().filter(|id| !id.is_empty()) {
+/// The id of a call in the characters that the format allows, with the call's signature; where a server gives none, one that the same
+/// answer always has.
+pub(super) fn call_id(answer: &Value, index: usize, call: &Value) -> String {
+    let id = match call["id"].as_str().filter(|id| !id.is_empty()) {
         Some(id) => tool_id(id),
         None => {
             let digest = Sha256::digest(format!("{answer} {index}"));
             digest.iter().take(12).fold("toolu_".to_owned(), |id, byte| format!("{id}{byte:02x}"))
         }
-    }
+    };
+    signed::seal(id, call)
 }
 
 /// Arguments as the object that the format wants; a model's text that is none is kept under a name of its own.

@@ -171,7 +171,7 @@ impl MessagesWriter {
         let call = self.calls.entry(index).or_default();
         let function = &piece["function"];
         if call.id.is_empty() {
-            call.id = call_id(&answer, usize::try_from(index).unwrap_or(usize::MAX), &piece["id"]);
+            call.id = call_id(&answer, usize::try_from(index).unwrap_or(usize::MAX), piece);
         }
         if let Some(name) = function["name"].as_str().filter(|_| call.name.is_empty()) {
             name.clone_into(&mut call.name);
