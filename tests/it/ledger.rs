@@ -151,3 +151,21 @@ async fn what_was_reserved_stands_beside_what_was_settled() {
     let total = &stats(&app, "").await["total"];
     assert!(near(total["reserved_usd"].as_f64().unwrap(), reserved), "{total}");
 }
+
+#[tokio::test]
+async fn a_reported_call_without_its_cost_is_unpriced_and_not_free() {
+    let app = TestApp::with_routes(RICH).await;
+    let mut body = chat("auto", "Hello");
+    body["pointsman"] = json!({"user": "ada", "tags": {"feature": "search"}});
+    let (status, chosen) = read(app.post("/v1/route", &body).send().await.unwrap()).await;
+    assert_eq!(status, 200, "{chosen}");
+    let usage = json!({"input_tokens": 100, "output_tokens": 50});
+    let report = json!({"decision_id": chosen["decision_id"], "usage": usage});
+    assert_eq!(app.post("/feedback", &report).send().await.unwrap().status(), 200);
+    let told = stats(&app, "?by=user,tag").await;
+    for (group, name) in [("user", "ada"), ("tag", "feature=search")] {
+        let line = &told["by"][group][0];
+        assert_eq!((&line["name"], &line["unpriced"]), (&json!(name), &json!(1)), "{told}");
+        assert_eq!((&line["input_tokens"], &line["output_tokens"]), (&json!(100), &json!(50)), "{told}");
+    }
+}
