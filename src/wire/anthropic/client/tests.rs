@@ -191,6 +191,47 @@ fn a_stream_has_the_events_of_the_format_in_their_order() {
     );
 }
 
+/// The chunk of a piece of a call.
+fn piece(index: u64, arguments: &str) -> String {
+    let call = json!({ "index": index, "id": format!("call_{index}"), "function": { "name": "f", "arguments": arguments } });
+    json!({ "id": "c", "choices": [{ "delta": { "tool_calls": [call] } }] }).to_string()
+}
+
+/// The blocks of a stream of `chunks`, ids with arguments; one is open at a time.
+fn blocks<'a>(chunks: impl IntoIterator<Item = &'a String>) -> Vec<(String, String)> {
+    let (mut writer, mut decoder) = (MessagesWriter::default(), Decoder::default());
+    let mut out: String = chunks.into_iter().map(|chunk| writer.write(chunk.as_bytes(), None)).collect();
+    out += &writer.end();
+    let (mut blocks, mut open) = (Vec::new(), None);
+    for event in decoder.push(out.as_bytes()).unwrap() {
+        let event: Value = serde_json::from_str(&event.data).unwrap();
+        match event["type"].as_str().unwrap() {
+            "content_block_start" => {
+                assert_eq!((open, &event["index"]), (None, &json!(blocks.len())));
+                let id = event["content_block"]["id"].as_str().unwrap_or("text");
+                open = Some(blocks.len());
+                blocks.push((id.to_owned(), String::new()));
+            }
+            "content_block_delta" => {
+                let (_, text) = &mut blocks[open.unwrap()];
+                text.push_str(event["delta"]["partial_json"].as_str().unwrap_or_default());
+            }
+            "content_block_stop" => assert_eq!(json!(open.take()), event["index"]),
+            _ => {}
+        }
+    }
+    assert_eq!(open, None);
+    blocks
+}
+
+#[test]
+fn calls_that_come_out_of_order_wait_for_the_open_one() {
+    let chunks = [piece(5, "{\"a\""), piece(3, "{\"b\""), piece(5, ":1}"), piece(3, ":2}")];
+    let expected =
+        [("call_5", "{\"a\":1}"), ("call_3", "{\"b\":2}")].map(|(id, text)| (id.to_owned(), text.to_owned()));
+    assert_eq!(blocks(&chunks), expected);
+}
+
 #[test]
 fn native_events_pass_as_they_are_and_are_read_all_the_same() {
     let stream = include_str!("../../../../tests/fixtures/messages_stream.sse");
@@ -267,6 +308,13 @@ proptest! {
     #[test]
     fn any_split_of_a_stream_gives_the_same_events(cuts in prop::collection::vec(any::<usize>(), 0..12)) {
         prop_assert_eq!(written(CHUNKS.as_bytes(), &cuts), written(CHUNKS.as_bytes(), &[]));
+    }
+
+    #[test]
+    fn any_order_of_calls_gives_whole_blocks(pieces in prop::collection::vec((0..4u64, prop_oneof![Just("{"), Just("}"), Just("\"a\":1"), Just("{}"), Just("")], any::<bool>()), 0..20)) {
+        let text = json!({ "id": "c", "choices": [{ "delta": { "content": "so" } }] }).to_string();
+        let chunks = pieces.iter().flat_map(|(index, arguments, speaks)| [piece(*index, arguments)].into_iter().chain(speaks.then(|| text.clone())));
+        let _ = blocks(&chunks.collect::<Vec<_>>());
     }
 
     #[test]

@@ -185,12 +185,10 @@ impl MessagesWriter {
 
     /// Writes what may go out: of the open call everything; of the next ones when the one before is complete, or all of it at the end.
     fn flush_calls(&mut self, is_over: bool) {
-        while let Some((&index, call)) = self.calls.first_key_value() {
+        while let Some((index, call)) = self.next_call() {
             if self.open != Some(Open::Call(index)) {
                 let block = json!({ "type": "tool_use", "id": call.id, "name": call.name, "input": {} });
-                if matches!(self.open, Some(Open::Call(_))) {
-                    self.close();
-                }
+                self.end_block();
                 self.open_block(Open::Call(index), &block);
             }
             self.send_arguments(index);
@@ -203,6 +201,16 @@ impl MessagesWriter {
             self.calls.remove(&index);
             self.written.insert(index);
         }
+    }
+
+    /// The call whose block is open; one that came later may have a lower index, and waits all the same.
+    fn next_call(&self) -> Option<(u64, &Call)> {
+        if let Some(Open::Call(index)) = self.open
+            && let Some(call) = self.calls.get(&index)
+        {
+            return Some((index, call));
+        }
+        self.calls.first_key_value().map(|(&index, call)| (index, call))
     }
 
     fn send_arguments(&mut self, index: u64) {
@@ -232,6 +240,10 @@ impl MessagesWriter {
         {
             self.flush_calls(true);
         }
+        self.end_block();
+    }
+
+    fn end_block(&mut self) {
         if self.open.take().is_some() {
             let index = self.blocks.saturating_sub(1);
             self.event(&json!({ "type": "content_block_stop", "index": index }));
