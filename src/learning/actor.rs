@@ -14,7 +14,7 @@ use super::fold::{SCAN, Step, panic_text, step};
 use super::{Joiner, LearnerSource, LearningError};
 use crate::domain::{PolicyVersion, Seq};
 use crate::policy::{Learner, Policy};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Tail};
 
 /// How long the thread rests after the log could not be read.
 const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(500);
@@ -24,9 +24,9 @@ const PAUSE_AFTER_FAULT: Duration = Duration::from_millis(500);
 pub struct LearningOptions {
     /// Rows read at once.
     pub scan: usize,
-    /// Publish after this many events at the latest ...
+    /// Publish once this many events are new, those that were committed together taken together ...
     pub publish_events: u64,
-    /// ... or this long after the first that is not published.
+    /// ... or this long after the first that is not published, whichever is earlier.
     pub publish_after: Duration,
     /// Save a checkpoint after this many events.
     pub checkpoint_events: u64,
@@ -122,6 +122,7 @@ impl LearningHandle {
 /// The owner of the learner.
 pub struct Actor {
     store: Store,
+    tail: Tail,
     options: LearningOptions,
     learner: Box<dyn Learner>,
     canary: Option<Canary>,
@@ -134,6 +135,8 @@ pub struct Actor {
     told_alarms: u64,
     /// When the oldest event that is not published was folded in.
     unpublished_since: Option<Instant>,
+    /// The log is folded for the first time, many rows at once: should one of them end the learning, what came before it must serve.
+    starting: bool,
 }
 
 impl Actor {
@@ -157,6 +160,7 @@ impl Actor {
         });
         let mut actor = Self {
             store: store.clone(),
+            tail: store.follow(),
             options,
             learner,
             canary,
@@ -166,11 +170,13 @@ impl Actor {
             tried: seq,
             told_alarms: u64::MAX,
             unpublished_since: None,
+            starting: true,
         };
         let committed = store.committed();
         let end = *committed.borrow();
         actor.catch_up(end)?;
         actor.publish();
+        actor.starting = false;
         actor.told_alarms = shared.policy.load().alarms_raised();
         let (stop, stopping) = watch::channel(());
         let thread = std::thread::Builder::new()
@@ -216,7 +222,7 @@ impl Actor {
     /// Folds everything up to `end`, publishing and saving on the way.
     fn catch_up(&mut self, end: Seq) -> Result<(), StoreError> {
         while self.status.applied < end && self.status.unwell.is_none() {
-            let rows = self.store.scan(self.status.applied, self.options.scan.max(1))?;
+            let rows = self.tail.read(&self.store, self.status.applied, self.options.scan.max(1))?;
             if rows.is_empty() {
                 break;
             }
@@ -234,6 +240,7 @@ impl Actor {
                 }
                 self.advance(row.seq);
             }
+            self.publish_when_due();
             self.show();
         }
         Ok(())
@@ -252,13 +259,19 @@ impl Actor {
     fn advance(&mut self, seq: Seq) {
         self.status.applied = seq;
         self.unpublished_since.get_or_insert_with(Instant::now);
-        if seq.0 - self.status.published.0 >= self.options.publish_events {
-            self.publish();
+        if self.starting {
+            self.publish_when_due();
         }
         if seq.0 - self.tried.0 >= self.options.checkpoint_events
             && let Err(error) = self.save()
         {
             tracing::warn!(%error, "the learner's checkpoint was not saved; the log still has everything");
+        }
+    }
+
+    fn publish_when_due(&mut self) {
+        if self.status.applied.0 - self.status.published.0 >= self.options.publish_events {
+            self.publish();
         }
     }
 

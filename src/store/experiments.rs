@@ -42,7 +42,7 @@ impl Store {
             if !is_kept(log, &experiment.policy)? {
                 return Ok(Err(NotStarted::NoPolicy(experiment.policy)));
             }
-            log.append(&mut EventBody::Admin(AdminEvent::ExperimentStarted { experiment })).map(Ok)
+            log.append(EventBody::Admin(AdminEvent::ExperimentStarted { experiment })).map(Ok)
         })
     }
 
@@ -53,7 +53,7 @@ impl Store {
     pub fn ramp_experiment(&self, stage: &Stage, to: f64) -> Result<Option<Seq>, StoreError> {
         let (name, from) = (stage.experiment.name.clone(), stage.share);
         self.in_stage(stage.since, move |log, _| {
-            log.append(&mut EventBody::Admin(AdminEvent::ExperimentRamped { name, from, to }))
+            log.append(EventBody::Admin(AdminEvent::ExperimentRamped { name, from, to }))
         })
     }
 
@@ -70,7 +70,7 @@ impl Store {
     ) -> Result<Option<Seq>, StoreError> {
         self.in_stage(since, move |log, stage| {
             let Experiment { name, policy, .. } = stage.experiment;
-            let seq = log.append(&mut EventBody::Admin(AdminEvent::ExperimentEnded { name, end, why }))?;
+            let seq = log.append(EventBody::Admin(AdminEvent::ExperimentEnded { name, end, why }))?;
             match end {
                 ExperimentEnd::Promoted => take_over(log, &policy),
                 ExperimentEnd::RolledBack | ExperimentEnd::Stopped => Ok(seq),

@@ -225,7 +225,7 @@ fn first(log: &mut Log<'_>, mut feedback: Feedback, found: &Found) -> Result<Rec
     feedback.overlaps = pairing::counterparts(log, &feedback)?;
     if found.decision_only && found.completed_seq.is_none() && reports_a_call(&feedback) {
         let drawn = ArmId::new(found.arm.as_str());
-        log.append(&mut EventBody::Completed(Box::new(reported_call(&feedback, drawn))))?;
+        log.append(EventBody::Completed(Box::new(reported_call(&feedback, drawn))))?;
     }
     write(log, feedback, ReceiptKind::New)
 }
@@ -247,7 +247,7 @@ impl Found {
 }
 
 fn write(log: &mut Log<'_>, feedback: Feedback, kind: ReceiptKind) -> Result<Receipt, StoreError> {
-    let seq = log.append(&mut EventBody::Feedback(Box::new(feedback.clone())))?;
+    let seq = log.append(EventBody::Feedback(Box::new(feedback.clone())))?;
     log.tx()
         .prepare_cached(
             "INSERT OR REPLACE INTO reports (decision, name, source, rated, seq) VALUES (?1, ?2, ?3, ?4, ?5)",

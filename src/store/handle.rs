@@ -17,6 +17,7 @@ use super::keys::KeyTable;
 use super::log::Log;
 use super::open::open_writer;
 use super::readers::Readers;
+use super::tail::Tail;
 use super::writer::{Job, Message, Reply, Shared, Trace, Work, Writer};
 use super::{FeedbackRejected, StoreError};
 use crate::domain::{EventBody, Seq};
@@ -70,6 +71,7 @@ impl Store {
             healthy: AtomicBool::new(true),
             keys: ArcSwap::from_pointee(KeyTable::default()),
             committed: watch::Sender::new(Seq(0)),
+            follower: Mutex::new(None),
         });
         let writer = Writer::new(connection, shared.clone())?;
         let queue_length = options.queue.max(1);
@@ -99,8 +101,7 @@ impl Store {
     /// # Errors
     /// When it is not on disk.
     pub async fn append(&self, body: EventBody) -> Result<Seq, StoreError> {
-        let mut body = body;
-        self.perform(move |log| log.append(&mut body)).await
+        self.perform(move |log| log.append(body)).await
     }
 
     /// Takes a report, at most once however often it is sent; answers after the commit.
@@ -146,6 +147,14 @@ impl Store {
     /// The last committed event, and a wake-up for each commit.
     pub fn committed(&self) -> watch::Receiver<Seq> {
         self.0.shared.committed.subscribe()
+    }
+
+    /// The log from now on, handed over in memory. There is one follower: another call takes the place of the one before, which
+    /// then reads from the file.
+    pub fn follow(&self) -> Tail {
+        let (hand_over, tail) = Tail::new();
+        *self.0.shared.follower.lock().unwrap_or_else(PoisonError::into_inner) = Some(hand_over);
+        tail
     }
 
     /// Events that were lost because nobody waited for them and the queue was full or the commit failed.

@@ -39,7 +39,7 @@ impl Store {
                 .map_err(&fault)?;
             write_terms(log, &key.id, &key.terms)?;
             note(log, Entry::new(who, "key_created", key.id.as_str()).with(&key.terms)?)?;
-            log.append(&mut EventBody::Admin(AdminEvent::KeyCreated { key: key.id.clone() })).map(drop)
+            log.append(EventBody::Admin(AdminEvent::KeyCreated { key: key.id.clone() })).map(drop)
         })
         .await
     }
@@ -70,7 +70,7 @@ impl Store {
             change(&mut row.terms);
             write_terms(log, &id, &row.terms)?;
             note(log, Entry::new(who, "key_changed", id.as_str()).with(&row.terms)?)?;
-            log.append(&mut EventBody::Admin(AdminEvent::KeyChanged { key: id.clone() }))?;
+            log.append(EventBody::Admin(AdminEvent::KeyChanged { key: id.clone() }))?;
             Ok(Some(row))
         })
         .await
@@ -92,7 +92,7 @@ impl Store {
                 return Ok(false);
             }
             note(log, Entry::new(who, "key_revoked", id.as_str()))?;
-            log.append(&mut EventBody::Admin(AdminEvent::KeyRevoked { key: id.clone() })).map(|_| true)
+            log.append(EventBody::Admin(AdminEvent::KeyRevoked { key: id.clone() })).map(|_| true)
         })
         .await
     }

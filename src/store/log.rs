@@ -2,9 +2,9 @@
 
 use rusqlite::{Transaction, params};
 
-use super::StoreError;
-use super::rows::{event_columns, from_sql_int, read, sql_int, write};
-use crate::domain::{Completed, Decision, Event, EventBody, Seq, UnixMs};
+use super::rows::{ScannedRow, event_columns, from_sql_int, read, sql_int, write};
+use super::{StoreError, index};
+use crate::domain::{Event, EventBody, Seq, UnixMs};
 
 /// The log inside a transaction. Dropped without a commit it leaves no trace.
 pub(super) struct Log<'c> {
@@ -15,11 +15,12 @@ pub(super) struct Log<'c> {
     pub(super) keys_changed: bool,
     /// What a job found wrong with the disk or the file, though others may have gone through.
     fault: Option<StoreError>,
+    told: Vec<ScannedRow>,
 }
 
 impl<'c> Log<'c> {
     pub(super) fn new(tx: Transaction<'c>, now: UnixMs) -> Self {
-        Self { tx, now, last: None, keys_changed: false, fault: None }
+        Self { tx, now, last: None, keys_changed: false, fault: None, told: Vec::new() }
     }
 
     /// The transaction, for look-ups.
@@ -54,7 +55,7 @@ impl<'c> Log<'c> {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
     ) -> Result<Result<T, StoreError>, StoreError> {
-        let before = (self.last, self.keys_changed);
+        let before = (self.last, self.keys_changed, self.told.len());
         self.command("SAVEPOINT job")?;
         let result = work(self);
         let Err(error) = &result else {
@@ -64,7 +65,8 @@ impl<'c> Log<'c> {
         if self.tx.is_autocommit() {
             return Err(error.clone());
         }
-        (self.last, self.keys_changed) = before;
+        (self.last, self.keys_changed) = (before.0, before.1);
+        self.told.truncate(before.2);
         if error.is_of_the_disk() {
             self.fault = Some(error.clone());
         }
@@ -82,9 +84,31 @@ impl<'c> Log<'c> {
     }
 
     /// Appends `body` at the end of the log.
-    pub(super) fn append(&mut self, body: &mut EventBody) -> Result<Seq, StoreError> {
+    pub(super) fn append(&mut self, mut body: EventBody) -> Result<Seq, StoreError> {
+        let seq = self.insert(&mut body)?;
+        self.index_run(&[(seq, &body)])?;
+        self.told.push(ScannedRow { seq, event: Ok(Event { seq, at: self.now, body }) });
+        Ok(seq)
+    }
+
+    /// Appends those that came together, which is less work for each; they are told by the caller, who has them.
+    pub(super) fn append_run<'b>(
+        &mut self,
+        bodies: impl Iterator<Item = &'b mut EventBody>,
+    ) -> Result<Vec<Seq>, StoreError> {
+        let run: Vec<(Seq, &EventBody)> =
+            bodies.map(|body| self.insert(body).map(|seq| (seq, &*body))).collect::<Result<_, _>>()?;
+        self.index_run(&run)?;
+        Ok(run.iter().map(|(seq, _)| *seq).collect())
+    }
+
+    /// What was appended one by one, in order.
+    pub(super) fn take_told(&mut self) -> Vec<ScannedRow> {
+        std::mem::take(&mut self.told)
+    }
+
+    fn insert(&mut self, body: &mut EventBody) -> Result<Seq, StoreError> {
         let written = write(body).map_err(|e| StoreError::Encode(e.into()))?;
-        let fault = StoreError::sqlite("appending to the log");
         self.tx
             .prepare_cached(
                 "INSERT INTO events (at_ms, kind, decision, body, schema, features) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -99,15 +123,14 @@ impl<'c> Log<'c> {
                     written.features,
                 ])
             })
-            .map_err(&fault)?;
+            .map_err(StoreError::sqlite("appending to the log"))?;
         let seq = Seq(from_sql_int(self.tx.last_insert_rowid()));
-        match body {
-            EventBody::Decided(decision) => self.index_decision(decision, seq).map_err(&fault)?,
-            EventBody::Completed(completed) => self.index_completion(completed, seq).map_err(&fault)?,
-            EventBody::Feedback(_) | EventBody::Admin(_) => {}
-        }
         self.last = Some(seq);
         Ok(seq)
+    }
+
+    fn index_run(&self, run: &[(Seq, &EventBody)]) -> Result<(), StoreError> {
+        index::write(&self.tx, run).map_err(StoreError::sqlite("indexing the log"))
     }
 
     /// An event that is in the log.
@@ -118,56 +141,5 @@ impl<'c> Log<'c> {
             .and_then(|mut select| select.query_row([sql_int(seq.0)], read))
             .map_err(StoreError::sqlite("reading the log"))?;
         row.event.map_err(|why| StoreError::Unreadable { seq, why })
-    }
-
-    fn index_decision(&self, decision: &Decision, seq: Seq) -> rusqlite::Result<()> {
-        let tags = (!decision.tags.is_empty()).then(|| serde_json::json!(decision.tags).to_string());
-        self.tx
-            .prepare_cached(
-                "INSERT OR IGNORE INTO decisions (id, seq, key_id, session, arm, has_context, decision_only, route, user, tags)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            )?
-            .execute(params![
-                decision.id.as_bytes(),
-                sql_int(seq.0),
-                decision.key.as_ref().map(|k| k.as_str()),
-                decision.session,
-                decision.arm.as_str(),
-                decision.context.is_some(),
-                decision.decision_only,
-                decision.route.as_str(),
-                decision.user,
-                tags,
-            ])
-            .map(drop)
-    }
-
-    fn index_completion(&self, completed: &Completed, seq: Seq) -> rusqlite::Result<()> {
-        let (usage, billing) = (completed.usage, completed.billing.as_ref());
-        self.tx
-            .prepare_cached(
-                "UPDATE decisions SET completed_seq = ?2, completion_id = ?3, served = ?4, ending = ?5, input_tokens = ?6,
-                     output_tokens = ?7, cached_tokens = ?8, cache_write_tokens = ?9, reasoning_tokens = ?10, cost_usd = ?11,
-                     basis = ?12, settled_usd = ?13, reserved_usd = ?14, prices = ?15
-                 WHERE id = ?1 AND completed_seq IS NULL",
-            )?
-            .execute(params![
-                completed.decision.as_bytes(),
-                sql_int(seq.0),
-                completed.completion_id,
-                completed.served.as_ref().map(|a| a.as_str()),
-                completed.end.as_str(),
-                usage.map(|u| u.input_tokens),
-                usage.map(|u| u.output_tokens),
-                usage.map(|u| u.cached_tokens),
-                usage.map(|u| u.cache_write_tokens),
-                usage.map(|u| u.reasoning_tokens),
-                completed.cost_usd,
-                billing.and_then(|b| b.basis).map(|b| b.as_str()),
-                billing.map(|b| b.settled_usd),
-                billing.and_then(|b| b.reserved_usd),
-                billing.map(|b| &*b.prices),
-            ])
-            .map(drop)
     }
 }

@@ -3,8 +3,8 @@
 //! What is in the log happened, and nothing else did; learned state is a fold over it. Invariants:
 //! - Sequence numbers start at 1 and have no gaps, whoever appends. A look-up table changes only in the transaction that
 //!   logs the reason.
-//! - One thread writes. Callers hand it jobs through a bounded queue; up to 64 of them, or what comes within 5 ms of the
-//!   first, share one transaction and one fsync (`synchronous=FULL`). An answer is given after the commit, never before.
+//! - One thread writes. Callers hand it jobs through a bounded queue; up to 512 of them, or what comes within 5 ms of the
+//!   first (25 ms where nobody waits), share one transaction and one fsync (`synchronous=FULL`). An answer is given after the commit, never before.
 //! - A job that fails is undone alone. A failed commit fails every caller that waits for it; events that nobody waits for
 //!   are counted as dropped. The next transaction starts afresh, so a lock that is let go or a disk that has room again
 //!   needs no restart.
@@ -23,6 +23,7 @@ mod experiments;
 mod feedback;
 mod handle;
 mod history;
+mod index;
 mod key_rows;
 mod keys;
 mod ledger;
@@ -31,6 +32,7 @@ mod open;
 mod policies;
 mod readers;
 mod rows;
+mod tail;
 mod writer;
 
 #[cfg(test)]
@@ -48,3 +50,4 @@ pub use open::sqlite_version_number;
 pub use policies::{KeptPolicy, NewPolicy, Promotion};
 pub use readers::Record;
 pub use rows::ScannedRow;
+pub use tail::Tail;

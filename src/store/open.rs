@@ -25,6 +25,7 @@ const SCHEMA: &[M<'static>] = &[
     M::up(include_str!("schema/0005_admin_events.sql")),
     M::up(include_str!("schema/0006_key_terms.sql")),
     M::up(include_str!("schema/0007_ledger.sql")),
+    M::up(include_str!("schema/0008_feedback_index.sql")),
 ];
 /// The write-ahead log is cut back to this after a checkpoint, bytes.
 const JOURNAL_SIZE_LIMIT: i64 = 64 << 20;

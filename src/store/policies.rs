@@ -156,7 +156,7 @@ pub(super) fn is_kept(log: &Log<'_>, version: &PolicyVersion) -> Result<bool, St
 pub(super) fn take_over(log: &mut Log<'_>, version: &PolicyVersion) -> Result<Seq, StoreError> {
     let now = log.now().0;
     let promoted = AdminEvent::PolicyPromoted { policy: version.clone() };
-    let seq = log.append(&mut EventBody::Admin(promoted))?;
+    let seq = log.append(EventBody::Admin(promoted))?;
     log.tx()
         .prepare_cached("INSERT INTO promotions (seq, version, at_ms) VALUES (?1, ?2, ?3)")
         .and_then(|mut insert| insert.execute(params![sql_int(seq.0), version.as_str(), now]))

@@ -109,8 +109,13 @@ impl Store {
     pub fn record(&self, to: &FeedbackRef, key: Option<&KeyId>) -> Result<Option<Record>, StoreError> {
         let rows = self.readers().with(|connection| {
             let Some(found) = find(connection, to, key)? else { return Ok(Vec::new()) };
-            let sql =
-                concat!("SELECT ", event_columns!(), " FROM events e WHERE e.decision = ?1 ORDER BY e.seq");
+            let sql = concat!(
+                "SELECT ",
+                event_columns!(),
+                " FROM decisions d JOIN events e ON e.seq IN (d.seq, d.completed_seq) WHERE d.id = ?1 UNION ALL SELECT ",
+                event_columns!(),
+                " FROM events e WHERE e.decision = ?1 AND e.kind = 'feedback' ORDER BY 1"
+            );
             connection.prepare_cached(sql)?.query_map([found.id.as_bytes()], read)?.collect()
         })?;
         assemble(rows)

@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -14,8 +15,9 @@ use super::StoreError;
 use super::key_rows::load_keys;
 use super::keys::KeyTable;
 use super::log::Log;
-use super::rows::from_sql_int;
-use crate::domain::{EventBody, Seq, UnixMs};
+use super::rows::{ScannedRow, from_sql_int};
+use super::tail::HandOver;
+use crate::domain::{Event, EventBody, Seq, UnixMs};
 
 /// Most jobs in one transaction.
 const BATCH: usize = 512;
@@ -74,16 +76,18 @@ where
 /// An event that nobody waits for.
 pub(super) struct Trace {
     body: Box<EventBody>,
-    is_lost: bool,
+    /// Its place, once it is written.
+    seq: Option<Seq>,
 }
 
 impl Trace {
     pub(super) fn new(body: EventBody) -> Self {
-        Self { body: Box::new(body), is_lost: false }
+        Self { body: Box::new(body), seq: None }
     }
 
-    fn run(&mut self, log: &mut Log<'_>) -> Result<(), StoreError> {
-        log.append(&mut self.body).map(drop)
+    fn told(self, at: UnixMs) -> Option<ScannedRow> {
+        let (seq, body) = (self.seq?, *self.body);
+        Some(ScannedRow { seq, event: Ok(Event { seq, at, body }) })
     }
 }
 
@@ -109,6 +113,8 @@ pub(super) struct Shared {
     pub(super) keys: ArcSwap<KeyTable>,
     /// The last committed event.
     pub(super) committed: watch::Sender<Seq>,
+    /// Who is told what was committed.
+    pub(super) follower: Mutex<Option<HandOver>>,
 }
 
 /// What a transaction did.
@@ -117,6 +123,10 @@ struct Committed {
     last: Option<Seq>,
     /// What a job found wrong with the disk or the file.
     fault: Option<StoreError>,
+    /// When.
+    at: UnixMs,
+    /// What jobs appended.
+    told: Vec<ScannedRow>,
 }
 
 /// The thread's state.
@@ -192,17 +202,38 @@ impl Writer {
         if let Some(fault) = fault.filter(|fault| fault.is_damage()) {
             self.note_damage(fault.to_string());
         }
-        if let Ok(Committed { last: Some(last), .. }) = result {
-            self.shared.committed.send_replace(last);
-        }
+        let (mut told, failure) = match result {
+            Ok(committed) => (Some(committed), None),
+            Err(error) => (None, Some(error)),
+        };
+        let mut rows = told.as_mut().map(|committed| std::mem::take(&mut committed.told)).unwrap_or_default();
+        let mut jobs = Vec::new();
         for message in batch {
             match message {
-                Message::Job(job) => job.finish(result.as_ref().map(|_| ()).map_err(Clone::clone)),
-                Message::Trace(trace) if trace.is_lost || result.is_err() => {
-                    self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-                }
-                Message::Trace(_) | Message::Close => {}
+                Message::Job(job) => jobs.push(job),
+                Message::Trace(trace) => match told.as_ref().and_then(|committed| trace.told(committed.at)) {
+                    Some(row) => rows.push(row),
+                    None => drop(self.shared.dropped.fetch_add(1, Ordering::Relaxed)),
+                },
+                Message::Close => {}
             }
+        }
+        self.hand_over(rows);
+        if let Some(last) = told.and_then(|committed| committed.last) {
+            self.shared.committed.send_replace(last);
+        }
+        for job in jobs {
+            job.finish(failure.clone().map_or(Ok(()), Err));
+        }
+    }
+
+    /// Before the follower is woken.
+    fn hand_over(&self, mut rows: Vec<ScannedRow>) {
+        let follower = self.shared.follower.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(follower) = follower.as_ref().filter(|_| !rows.is_empty()) {
+            rows.sort_unstable_by_key(|row| row.seq);
+            // No room, or nobody there any more: it is in the file.
+            drop(follower.try_send(rows));
         }
     }
 
@@ -212,15 +243,16 @@ impl Writer {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::sqlite("starting a transaction"))?;
-        let mut log = Log::new(tx, now());
+        let at = now();
+        let mut log = Log::new(tx, at);
         for run in batch.chunk_by_mut(|a, b| is_trace(a) && is_trace(b)) {
             match run {
                 [Message::Job(job)] => job.run(&mut log)?,
                 traces => write_down(traces, &mut log)?,
             }
         }
-        let (committed, keys_changed) =
-            (Committed { last: log.last(), fault: log.fault() }, log.keys_changed);
+        let committed = Committed { last: log.last(), fault: log.fault(), at, told: log.take_told() };
+        let keys_changed = log.keys_changed;
         log.commit()?;
         if keys_changed {
             self.refresh_keys();
@@ -306,12 +338,18 @@ fn is_trace(message: &Message) -> bool {
 /// # Errors
 /// When the transaction itself is lost.
 fn write_down(run: &mut [Message], log: &mut Log<'_>) -> Result<(), StoreError> {
-    let mut all = run.iter_mut().filter_map(trace_of);
-    if log.undone_on_error(|log| all.try_for_each(|trace| trace.run(log)))?.is_ok() {
+    let written = log.undone_on_error(|log| {
+        log.append_run(run.iter_mut().filter_map(trace_of).map(|trace| trace.body.as_mut()))
+    })?;
+    if let Ok(places) = written {
+        for (trace, seq) in run.iter_mut().filter_map(trace_of).zip(places) {
+            trace.seq = Some(seq);
+        }
         return Ok(());
     }
     for trace in run.iter_mut().filter_map(trace_of) {
-        trace.is_lost = log.undone_on_error(|log| trace.run(log))?.is_err();
+        let alone = log.undone_on_error(|log| log.append_run(std::iter::once(trace.body.as_mut())))?;
+        trace.seq = alone.ok().and_then(|places| places.first().copied());
     }
     Ok(())
 }

@@ -90,7 +90,7 @@ fn fresh(
 }
 
 fn write(log: &mut Log<'_>, feedback: Feedback, kind: ReceiptKind) -> Result<Receipt, StoreError> {
-    let seq = log.append(&mut EventBody::Feedback(Box::new(feedback.clone())))?;
+    let seq = log.append(EventBody::Feedback(Box::new(feedback.clone())))?;
     let second = feedback.versus.as_ref().map(|v| *v.decision.as_bytes());
     log.tx()
         .prepare_cached(

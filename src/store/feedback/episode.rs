@@ -92,7 +92,7 @@ fn write(log: &mut Log<'_>, steps: Vec<Feedback>, kind: ReceiptKind) -> Result<R
     let count = steps.len();
     let mut head: Option<(Seq, Feedback)> = None;
     for step in steps {
-        let seq = log.append(&mut EventBody::Feedback(Box::new(step.clone())))?;
+        let seq = log.append(EventBody::Feedback(Box::new(step.clone())))?;
         head.get_or_insert((seq, step));
     }
     let Some((seq, first)) = head else { return Err(StoreError::Closed) };

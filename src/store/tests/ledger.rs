@@ -9,7 +9,9 @@ const BEFORE_THE_LEDGER: &str = "
     ALTER TABLE decisions DROP COLUMN cache_write_tokens; ALTER TABLE decisions DROP COLUMN reasoning_tokens;
     ALTER TABLE decisions DROP COLUMN cost_usd; ALTER TABLE decisions DROP COLUMN basis;
     ALTER TABLE decisions DROP COLUMN settled_usd; ALTER TABLE decisions DROP COLUMN reserved_usd;
-    ALTER TABLE decisions DROP COLUMN prices; DROP TABLE price_tables; PRAGMA user_version = 6";
+    ALTER TABLE decisions DROP COLUMN prices; DROP TABLE price_tables;
+    DROP INDEX events_feedback; CREATE INDEX events_decision ON events (decision, seq) WHERE decision IS NOT NULL;
+    PRAGMA user_version = 6";
 
 async fn two_calls(store: &Store) {
     let asked = |n| Decision { user: Some("ada".into()), ..decision(n, "a") };

@@ -132,7 +132,7 @@ async fn a_job_that_fails_is_undone_alone() {
     let store = &store;
     let failing = || {
         store.perform(|log| {
-            log.append(&mut decided(decision(77, "a")))?;
+            log.append(decided(decision(77, "a")))?;
             log.event(Seq(12_345)).map(drop)
         })
     };
@@ -163,7 +163,7 @@ async fn x4_rows_stand_in_the_order_in_which_they_came_whatever_the_clock_says()
     let mut connection = outsider(folder.path());
     for (n, at) in (1..).zip(times) {
         let mut log = Log::new(connection.transaction().unwrap(), UnixMs(at));
-        log.append(&mut decided(decision(n, "a"))).unwrap();
+        log.append(decided(decision(n, "a"))).unwrap();
         log.commit().unwrap();
     }
     let store = open(folder.path()).unwrap();

@@ -6,6 +6,7 @@ mod keys;
 mod ledger;
 mod log;
 mod subjects;
+mod tail;
 
 use std::path::Path;
 use std::time::Duration;
