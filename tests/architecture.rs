@@ -33,9 +33,10 @@ const RANKS: &[(&str, u32)] = &[
 /// Outside crates and the only modules that may name them.
 const FENCES: &[(&str, &[&str])] = &[
     ("axum", &["http", "sim"]),
-    ("hyper", &["http"]),
-    ("hyper_util", &["http"]),
-    ("tokio_rustls", &["http"]),
+    ("hyper", &["http", "provider"]),
+    ("hyper_rustls", &["provider"]),
+    ("hyper_util", &["http", "provider"]),
+    ("tokio_rustls", &["http", "provider"]),
     ("rusqlite", &["store"]),
     ("rusqlite_migration", &["store"]),
     ("candle_core", &["embed"]),
@@ -43,7 +44,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("candle_transformers", &["embed"]),
     ("tokenizers", &["embed"]),
     ("pointsman_kernels", &["embed"]),
-    ("reqwest", &["provider", "sim"]),
+    ("reqwest", &["sim"]),
     ("rand", &["sim", "offline", "cli"]),
     ("plotters", &["sim", "offline"]),
     ("anyhow", &["cli", "main"]),

@@ -1,10 +1,18 @@
 //! Reading bodies under timers and caps.
 
+use std::io;
 use std::time::Duration;
 
+use async_compression::tokio::bufread::GzipDecoder;
 use bytes::{Bytes, BytesMut};
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use http::header::CONTENT_ENCODING;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::time::Instant;
+use tokio_util::io::{ReaderStream, StreamReader};
 
+use super::transport::Response;
 use super::{Fault, ProviderCall, ProviderError};
 
 /// Largest whole answer, decompressed.
@@ -71,15 +79,24 @@ impl Clock {
 }
 
 /// A body that is read piece by piece.
-#[derive(Debug)]
 pub(super) struct Body {
-    response: reqwest::Response,
+    status: u16,
+    pieces: Pieces,
     left: usize,
 }
 
+enum Pieces {
+    Plain(Incoming),
+    Unpacked(BoxStream<'static, io::Result<Bytes>>),
+}
+
 impl Body {
-    pub(super) fn new(response: reqwest::Response, max_bytes: usize) -> Self {
-        Self { response, left: max_bytes }
+    pub(super) fn new(response: Response, max_bytes: usize) -> Self {
+        let status = response.status().as_u16();
+        let is_packed = response.headers().get(CONTENT_ENCODING).is_some_and(|v| v == "gzip");
+        let body = response.into_body();
+        let pieces = if is_packed { Pieces::Unpacked(unpacked(body)) } else { Pieces::Plain(body) };
+        Self { status, pieces, left: max_bytes }
     }
 
     /// The next piece, `None` at the end.
@@ -87,8 +104,11 @@ impl Body {
     /// # Errors
     /// A time-out, a lost connection, bytes that cannot be decompressed, or more than the cap.
     pub(super) async fn next(&mut self, clock: &mut Clock) -> Result<Option<Bytes>, ProviderError> {
-        let status = Some(self.response.status().as_u16());
-        let piece = clock.limit(self.response.chunk()).await?.map_err(|e| of_read(&e, status))?;
+        let status = Some(self.status);
+        let piece = clock.limit(self.pieces.next()).await?.map_err(|fault| match fault {
+            Broken::Connection => ProviderError::Cut,
+            Broken::Encoding => ProviderError::Malformed { fault: Fault::Encoding, status },
+        })?;
         let Some(piece) = piece else { return Ok(None) };
         let too_large = ProviderError::Malformed { fault: Fault::TooLarge, status };
         clock.note(&piece);
@@ -120,29 +140,37 @@ impl Body {
     }
 }
 
-fn of_read(error: &reqwest::Error, status: Option<u16>) -> ProviderError {
-    if error.is_decode() && !is_io(error) {
-        return ProviderError::Malformed { fault: Fault::Encoding, status };
-    }
-    ProviderError::Cut
+/// What ended a body early.
+enum Broken {
+    Connection,
+    Encoding,
 }
 
-/// Whether the cause is the connection: a cut body shows as a decode error whose root is hyper's.
-fn is_io(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        if let Some(inner) = inner.downcast_ref::<reqwest::Error>()
-            && inner.is_body()
-        {
-            return true;
-        }
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-            if matches!(io.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof) {
-                return true;
+impl Pieces {
+    async fn next(&mut self) -> Result<Option<Bytes>, Broken> {
+        let body = match self {
+            Self::Unpacked(pieces) => return pieces.next().await.transpose().map_err(|e| of_unpacking(&e)),
+            Self::Plain(body) => body,
+        };
+        while let Some(frame) = body.frame().await {
+            // Trailers say nothing that is wanted.
+            if let Ok(piece) = frame.map_err(|_| Broken::Connection)?.into_data() {
+                return Ok(Some(piece));
             }
         }
-        cause = inner.source();
+        Ok(None)
     }
-    false
+}
+
+fn unpacked(body: Incoming) -> BoxStream<'static, io::Result<Bytes>> {
+    let packed = TryStreamExt::map_err(body.into_data_stream(), io::Error::other);
+    let mut decoder = GzipDecoder::new(StreamReader::new(packed));
+    decoder.multiple_members(true);
+    ReaderStream::new(decoder).boxed()
+}
+
+/// An end in the middle is the connection's fault, whoever notices it.
+fn of_unpacking(error: &io::Error) -> Broken {
+    let is_cut = error.get_ref().is_some_and(|inner| inner.is::<hyper::Error>());
+    if is_cut || error.kind() == io::ErrorKind::UnexpectedEof { Broken::Connection } else { Broken::Encoding }
 }

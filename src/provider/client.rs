@@ -1,25 +1,21 @@
 //! One HTTP client per provider: where calls go and what they carry.
 
-use std::sync::Arc;
-use std::time::Duration;
-
+use bytes::Bytes;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
 use jiff::Timestamp;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 use super::body::{Body, Clock, MAX_ERROR_BODY};
 use super::resolver::{Resolver, is_link_local_host};
 use super::settings::{Format, ProviderBuildError, ProviderSettings};
+use super::transport::{Response, Transport, Trust};
 use super::{Fault, ProviderError, retry_after};
 use crate::domain::ProviderId;
 use crate::wire::UpstreamError;
 
-/// Longest that a connection without a call stays open.
-const POOL_IDLE: Duration = Duration::from_secs(90);
-/// Idle connections kept per host.
-const POOL_SIZE: usize = 256;
 /// Largest head of an answer, in bytes of names and values.
 const MAX_HEAD: usize = 64 * 1024;
 /// The version of Anthropic's API that the translation is written for.
@@ -29,12 +25,13 @@ const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 #[derive(Debug)]
 pub(super) struct Client {
     id: ProviderId,
-    http: reqwest::Client,
+    transport: Transport,
+    headers: HeaderMap,
     base_url: String,
     /// Encoded, without the question mark.
     query: String,
     /// Where the format's usual calls go: read once, for reading a URL takes as long as a decision.
-    usual: Option<Url>,
+    usual: Option<Uri>,
 }
 
 impl Client {
@@ -55,33 +52,18 @@ impl Client {
         if !settings.allow_link_local && base_url.host_str().is_some_and(is_link_local_host) {
             return Err(ProviderBuildError::LinkLocal);
         }
-        let mut builder = reqwest::Client::builder()
-            .dns_resolver(Arc::new(resolver))
-            .default_headers(fixed_headers(settings)?)
-            .redirect(Policy::none())
-            .referer(false)
-            // Settings come from the configuration, so not from HTTP_PROXY and its like either.
-            .no_proxy()
-            // A lost connection is this call's failure; whether to ask again is decided above.
-            .retry(reqwest::retry::never())
-            .connect_timeout(settings.connect_timeout)
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_SIZE)
-            .tcp_nodelay(true)
-            .gzip(true);
-        if base_url.scheme() == "http" {
-            // Without TLS no roots are needed: a bare container has none, and reading them takes time.
-            builder = builder.tls_certs_only([]);
-        } else if let Some(pem) = &settings.ca_pem {
-            let authorities = Certificate::from_pem_bundle(pem).ok().filter(|found| !found.is_empty());
-            builder = builder.tls_certs_only(authorities.ok_or(ProviderBuildError::BadAuthorities)?);
-        }
-        let http = builder.build().map_err(ProviderBuildError::Client)?;
+        let trust = match &settings.ca_pem {
+            _ if base_url.scheme() == "http" => Trust::Nobody,
+            Some(pem) => Trust::Only(pem),
+            None => Trust::System,
+        };
+        let transport = Transport::new(resolver, settings.connect_timeout, &trust)?;
+        let headers = fixed_headers(settings)?;
         let query = encoded(&base_url, &settings.query);
         let base_url = base_url.as_str().trim_end_matches('/').to_owned();
-        let mut client = Self { id: settings.id.clone(), http, base_url, query, usual: None };
+        let mut client = Self { id: settings.id.clone(), transport, headers, base_url, query, usual: None };
         if let Some(path) = settings.format.path() {
-            client.usual = Url::parse(&client.url(path)).ok();
+            client.usual = client.uri(path).ok();
         }
         Ok(client)
     }
@@ -89,6 +71,14 @@ impl Client {
     /// Which upstream this is.
     pub(super) fn id(&self) -> &ProviderId {
         &self.id
+    }
+
+    /// # Errors
+    /// When the path, which may hold a model's name, cannot be part of a URL.
+    fn uri(&self, path: &str) -> Result<Uri, ProviderError> {
+        // The parser of `url` escapes what it can.
+        let url = Url::parse(&self.url(path)).ok();
+        url.and_then(|url| url.as_str().parse().ok()).ok_or(ProviderError::Connect)
     }
 
     fn url(&self, path: &str) -> String {
@@ -106,12 +96,16 @@ impl Client {
     /// No connection, no head in time, another status.
     pub(super) async fn post(&self, post: Post, clock: &mut Clock) -> Result<Response, ProviderError> {
         let accept = if post.stream { "text/event-stream" } else { "application/json" };
-        let request = match (post.path, &self.usual) {
-            (None, Some(usual)) => self.http.post(usual.clone()),
-            (path, _) => self.http.post(self.url(&path.unwrap_or_default())),
+        let to = match (post.path, &self.usual) {
+            (None, Some(usual)) => usual.clone(),
+            (path, _) => self.uri(&path.unwrap_or_default())?,
         };
-        let request = request.header(ACCEPT, HeaderValue::from_static(accept)).body(post.body).send();
-        let response = clock.limit(request).await?.map_err(|e| of_send(&e))?;
+        let mut request = Request::new(Full::new(Bytes::from(post.body)));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = to;
+        request.headers_mut().clone_from(&self.headers);
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static(accept));
+        let response = clock.limit(self.transport.send(request)).await??;
         check_head(&response)?;
         if response.status().is_success() {
             return Ok(response);
@@ -129,14 +123,6 @@ pub(super) struct Post {
     pub(super) body: Vec<u8>,
     /// Whether an event stream is asked for.
     pub(super) stream: bool,
-}
-
-fn of_send(error: &reqwest::Error) -> ProviderError {
-    match () {
-        () if error.is_timeout() => ProviderError::ConnectTimeout,
-        () if error.is_connect() => ProviderError::Connect,
-        () => ProviderError::Cut,
-    }
 }
 
 fn check_head(response: &Response) -> Result<(), ProviderError> {
@@ -180,13 +166,14 @@ fn check_url(text: &str) -> Result<Url, ProviderBuildError> {
 fn fixed_headers(settings: &ProviderSettings) -> Result<HeaderMap, ProviderBuildError> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("pointsman/", env!("CARGO_PKG_VERSION"))));
     for (name, value) in &settings.headers {
         let bad = |why| ProviderBuildError::BadHeader { name: name.clone(), why };
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("it is no header name"))?;
-        if ["host", "content-length", "transfer-encoding", "connection", "content-type"]
-            .contains(&header.as_str())
-        {
+        const OURS: [&str; 6] =
+            ["accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"];
+        if OURS.contains(&header.as_str()) {
             return Err(bad("it is set by the client itself"));
         }
         let mut value =

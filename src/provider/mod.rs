@@ -23,6 +23,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod transport;
 
 use std::sync::Arc;
 

@@ -7,9 +7,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use futures::future::BoxFuture;
+use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::Semaphore;
+use tower_service::Service;
 
 /// Look-ups of one upstream at the same time; more wait, within the time to connect.
 const LOOK_UPS: usize = 8;
@@ -44,7 +47,8 @@ pub fn is_link_local_host(host: &str) -> bool {
     host.trim_matches(['[', ']']).parse().is_ok_and(is_link_local)
 }
 
-/// What the HTTP client resolves names with.
+/// What connections resolve names with.
+#[derive(Clone)]
 pub(super) struct Resolver {
     look_up: Arc<LookUp>,
     places: Arc<Semaphore>,
@@ -73,8 +77,22 @@ enum LookUpError {
     LinkLocal,
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl std::fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resolver").field("allow_link_local", &self.allow_link_local).finish_non_exhaustive()
+    }
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let (look_up, places) = (Arc::clone(&self.look_up), Arc::clone(&self.places));
         let allow_link_local = self.allow_link_local;
         Box::pin(async move {
@@ -90,7 +108,7 @@ impl Resolve for Resolver {
             let good = found.into_iter().filter(|a| allow_link_local || !is_link_local(a.ip()));
             let good: Vec<SocketAddr> = good.collect();
             match (good.is_empty(), is_empty) {
-                (false, _) => Ok(Box::new(good.into_iter()) as Addrs),
+                (false, _) => Ok(good.into_iter()),
                 (true, true) => Err(LookUpError::None.into()),
                 (true, false) => {
                     tracing::error!(host = name.as_str(), error = %LookUpError::LinkLocal, "an upstream is not called");

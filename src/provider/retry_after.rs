@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::header::HeaderMap;
 
 /// Longest wait that is believed.
 pub const MAX_WAIT: Duration = Duration::from_secs(300);
@@ -32,8 +32,8 @@ fn seconds(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use proptest::prelude::*;
-    use reqwest::header::HeaderValue;
 
     use super::*;
 

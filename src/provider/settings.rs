@@ -143,5 +143,5 @@ pub enum ProviderBuildError {
     BadKey,
     /// TLS could not be set up.
     #[error("cannot set up TLS: are the system's CA certificates installed?")]
-    Client(#[source] reqwest::Error),
+    Tls(#[source] tokio_rustls::rustls::Error),
 }

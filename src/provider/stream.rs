@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, Stream, StreamExt};
-use reqwest::Response;
-use reqwest::header::CONTENT_TYPE;
+use http::header::CONTENT_TYPE;
 
 use super::body::{Body, Clock, MAX_STREAM};
+use super::transport::Response;
 use super::{Fault, ProviderError};
 use crate::wire::sse::Decoder;
 use crate::wire::{ChunkFacts, ChunkReader, RawChunk};

@@ -100,7 +100,9 @@ fn rows_written_together_are_those_written_one_by_one() {
         let mut connection = outsider(folder.path());
         let mut log = Log::new(connection.transaction().unwrap(), UnixMs(5));
         if folder.path() == one.path() {
-            run.iter().for_each(|body| drop(log.append(body.clone()).unwrap()));
+            for body in &run {
+                log.append(body.clone()).unwrap();
+            }
         } else {
             assert_eq!(log.append_run(run.iter_mut()).unwrap(), (1..=9).map(Seq).collect::<Vec<_>>());
         }
