@@ -51,5 +51,5 @@ impl AnswerWriter for Chat {
 }
 
 fn event(data: &str) -> String {
-    format!("data: {data}\n\n")
+    ["data: ", data, "\n\n"].concat()
 }

@@ -4,6 +4,7 @@
 //! content gets one as a comment, so that nothing on the way cuts a silent connection. The *content* begins later; until then another
 //! model may still be asked, which is the dispatch's affair. Once the status is out every failure is an error event.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,9 +15,11 @@ use futures::{Stream, StreamExt, stream};
 use tokio::time::timeout;
 
 use super::error::HttpError;
-use crate::service::{Answer, AnswerStream, Answering};
+use crate::service::{Answer, AnswerStream, Answering, Piece, ServiceError};
 use crate::wire::AnswerWriter;
 
+/// Pieces that are there already go out together, up to about so many bytes: each frame of a body costs as much as several pieces.
+const MOST_TOGETHER: usize = 16 * 1024;
 /// Clients ignore it; whatever lies between sees that the connection lives.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
@@ -75,9 +78,13 @@ async fn step<W: AnswerWriter>(mut from: Box<(Source, W)>, keep_alive: Duration)
         let (source, writer) = &mut *from;
         let event = match source {
             Source::Pieces(pieces) => match timeout(keep_alive, pieces.next()).await {
-                Ok(Some(Ok(piece))) => Bytes::from(writer.write(&piece.data, piece.native.as_deref())),
-                Ok(Some(Err(error))) => return fail(writer, &error.into()),
-                Ok(None) => return (Ok(Bytes::from(writer.end())), Next::End),
+                Ok(first) => {
+                    let (events, end) = together(first, pieces, writer).await;
+                    match end {
+                        Some(end) => return (Ok(events), end),
+                        None => events,
+                    }
+                }
                 Err(_) => Bytes::from_static(KEEP_ALIVE),
             },
             Source::Pending(answer) => match timeout(keep_alive, answer).await {
@@ -95,6 +102,38 @@ async fn step<W: AnswerWriter>(mut from: Box<(Source, W)>, keep_alive: Duration)
         // Some pieces say nothing in the client's format.
         if !event.is_empty() {
             return (Ok(event), Next::From(from));
+        }
+    }
+}
+
+type Item = Option<Result<Piece, ServiceError>>;
+
+/// The events of `first` and of what else is there without waiting; how the body goes on, when that was the end.
+async fn together<W: AnswerWriter>(
+    first: Item,
+    pieces: &mut AnswerStream,
+    writer: &mut W,
+) -> (Bytes, Option<Next<W>>) {
+    let mut events = String::new();
+    let mut next = first;
+    loop {
+        match next {
+            Some(Ok(piece)) => events.push_str(&writer.write(&piece.data, piece.native.as_deref())),
+            Some(Err(error)) => {
+                events.push_str(&writer.fail(&HttpError::from(error).body()));
+                return (events.into(), Some(Next::Tear));
+            }
+            None => {
+                events.push_str(&writer.end());
+                return (events.into(), Some(Next::End));
+            }
+        }
+        if events.len() >= MOST_TOGETHER {
+            return (events.into(), None);
+        }
+        match futures::poll!(pieces.next()) {
+            Poll::Ready(item) => next = item,
+            Poll::Pending => return (events.into(), None),
         }
     }
 }

@@ -85,19 +85,19 @@ impl Wishes {
 
     fn within_bounds(&self) -> Result<(), ServiceError> {
         let long = |text: &str| text.len() > LONGEST_TEXT;
-        let must = format!("must be at most {LONGEST_TEXT} bytes long");
+        let must = || format!("must be at most {LONGEST_TEXT} bytes long");
         if self.session.as_deref().is_some_and(long) {
-            return Err(ServiceError::invalid("pointsman.session_id", must));
+            return Err(ServiceError::invalid("pointsman.session_id", must()));
         }
         if self.user.as_deref().is_some_and(long) {
-            return Err(ServiceError::invalid("pointsman.user", must));
+            return Err(ServiceError::invalid("pointsman.user", must()));
         }
         if self.tags.len() > MOST_TAGS {
             return Err(ServiceError::invalid("pointsman.tags", format!("must be at most {MOST_TAGS} tags")));
         }
         if let Some((tag, _)) = self.tags.iter().find(|(k, v)| long(k) || long(v)) {
             let start: String = tag.chars().take(40).collect();
-            return Err(ServiceError::invalid(format!("pointsman.tags.{start}"), must));
+            return Err(ServiceError::invalid(format!("pointsman.tags.{start}"), must()));
         }
         Ok(())
     }

@@ -102,6 +102,11 @@ pub(super) fn chunk_facts(value: &Value) -> Result<ChunkFacts, ChunkError> {
     })
 }
 
+/// The facts of a chunk of the usual shape, one that says nothing of usage: the index of each choice in it, and whether it is finished.
+pub(super) fn glance_chunk(text: &str) -> Option<(ChunkFacts, Vec<(u64, bool)>)> {
+    glance::chunk(text)
+}
+
 /// Parses one JSON object of an answer.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ pub(super) fn checked_text(bytes: &[u8]) -> Result<&str, WireError> {
 }
 
 /// Counts brackets outside strings; needs no stack. Strings, which are most of a body, are leapt over.
-fn is_too_deep(bytes: &[u8]) -> bool {
+pub(super) fn is_too_deep(bytes: &[u8]) -> bool {
     let (mut depth, mut rest) = (0usize, bytes);
     while let Some((byte, after)) = rest.split_first() {
         rest = after;

@@ -70,7 +70,7 @@ impl Decoder {
             self.after_cr = false;
             rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         }
-        while let Some(end) = rest.iter().position(|b| matches!(b, b'\n' | b'\r')) {
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', rest) {
             self.extend_line(&rest[..end])?;
             events.extend(self.end_line());
             let is_cr = rest[end] == b'\r';
@@ -129,11 +129,14 @@ impl Decoder {
 
     fn dispatch(&mut self) -> Option<Event> {
         let (name, data) = (std::mem::take(&mut self.name), std::mem::take(&mut self.data));
-        std::mem::take(&mut self.has_data).then(|| Event {
-            name: String::from_utf8_lossy(&name).into_owned(),
-            data: String::from_utf8_lossy(&data).into_owned(),
-        })
+        std::mem::take(&mut self.has_data).then(|| Event { name: text(name), data: text(data) })
     }
+}
+
+/// The same memory, unless something in it is no UTF-8.
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|invalid| String::from_utf8_lossy(invalid.as_bytes()).into_owned())
 }
 
 /// `data` as one event.

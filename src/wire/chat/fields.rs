@@ -42,7 +42,7 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// When it is there and no string.
     pub(in crate::wire) fn text(&self, name: &str) -> Result<Option<&'a str>, WireError> {
-        self.typed(name, "a string", Value::as_str)
+        self.typed(name, || "a string".into(), Value::as_str)
     }
 
     /// # Errors
@@ -54,13 +54,13 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// When it is there and no boolean.
     pub(in crate::wire) fn flag(&self, name: &str) -> Result<Option<bool>, WireError> {
-        self.typed(name, "true or false", Value::as_bool)
+        self.typed(name, || "true or false".into(), Value::as_bool)
     }
 
     /// # Errors
     /// When it is there and no array.
     pub(in crate::wire) fn list(&self, name: &str) -> Result<&'a [Value], WireError> {
-        Ok(self.typed(name, "an array", Value::as_array)?.map_or(&[][..], Vec::as_slice))
+        Ok(self.typed(name, || "an array".into(), Value::as_array)?.map_or(&[][..], Vec::as_slice))
     }
 
     /// A whole number of at least `min`; larger than `u32` is cut to it.
@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
     pub(in crate::wire) fn count(&self, name: &str, min: u32) -> Result<Option<u32>, WireError> {
         let at_least = |v: &Value| v.as_i64().filter(|n| *n >= i64::from(min));
         let read = |v: &Value| at_least(v).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-        self.typed(name, &format!("a whole number of at least {min}"), read)
+        self.typed(name, || format!("a whole number of at least {min}"), read)
     }
 
     /// A number in `low..=high`.
@@ -79,16 +79,16 @@ impl<'a> Fields<'a> {
     /// When it is there and anything else.
     pub(in crate::wire) fn number(&self, name: &str, low: f64, high: f64) -> Result<Option<f64>, WireError> {
         let read = |v: &Value| v.as_f64().filter(|n| (low..=high).contains(n));
-        self.typed(name, &format!("a number between {low} and {high}"), read)
+        self.typed(name, || format!("a number between {low} and {high}"), read)
     }
 
     fn typed<T>(
         &self,
         name: &str,
-        must_be: &str,
+        must_be: impl FnOnce() -> String,
         read: impl Fn(&'a Value) -> Option<T>,
     ) -> Result<Option<T>, WireError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        read(value).map(Some).ok_or_else(|| WireError::must(self.path(name), must_be))
+        read(value).map(Some).ok_or_else(|| WireError::must(self.path(name), &must_be()))
     }
 }

@@ -55,12 +55,18 @@ impl ChunkReader for OpenAiReader {
         if event.data.trim().is_empty() {
             return Ok(Vec::new());
         }
+        if let Some((facts, choices)) = facts::glance_chunk(&event.data) {
+            self.follow(choices)?;
+            // Azure's first chunk has no choices either, but says nothing of usage.
+            let is_passed = !facts.is_usage_only;
+            let chunk = || RawChunk { data: event.data.clone(), facts, native: None };
+            return Ok(is_passed.then(chunk).into_iter().collect());
+        }
         let mut value = facts::parse(event.data.as_bytes())?;
         let mut facts = facts::chunk_facts(&value)?;
-        self.follow(&value)?;
+        self.follow(choices_in(&value))?;
         let has_usage = self.take_usage(&mut value);
         if facts.is_usage_only {
-            // Azure's first chunk has no choices either, but says nothing of usage.
             return Ok(Vec::new());
         }
         facts.usage = None;
@@ -89,11 +95,10 @@ impl ChunkReader for OpenAiReader {
 
 impl OpenAiReader {
     /// Notes which choices have begun and which are finished.
-    fn follow(&mut self, value: &Value) -> Result<(), ChunkError> {
-        for choice in value.get("choices").and_then(Value::as_array).into_iter().flatten() {
-            let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
+    fn follow(&mut self, choices: impl IntoIterator<Item = (u64, bool)>) -> Result<(), ChunkError> {
+        for (index, is_finished) in choices {
             self.has_choice = true;
-            if choice.get("finish_reason").is_some_and(Value::is_string) {
+            if is_finished {
                 self.open_choices.remove(&index);
                 self.finished_choices.insert(index);
             } else if !self.finished_choices.contains(&index) {
@@ -117,4 +122,13 @@ impl OpenAiReader {
         self.usage = Some((head, usage));
         true
     }
+}
+
+/// Each choice's index, and whether it is finished.
+fn choices_in(value: &Value) -> impl Iterator<Item = (u64, bool)> {
+    let choices = value.get("choices").and_then(Value::as_array).into_iter().flatten();
+    choices.map(|choice| {
+        let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
+        (index, choice.get("finish_reason").is_some_and(Value::is_string))
+    })
 }

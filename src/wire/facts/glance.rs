@@ -1,15 +1,17 @@
 //! The facts of an answer of the usual shape, in one pass and without building the answer in memory. An answer of any other shape,
 //! broken ones included, gives nothing here and is examined field by field instead.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{CONTENT, REFUSAL, ReplyFacts};
+use super::{CONTENT, ChunkFacts, REFUSAL, ReplyFacts};
 use crate::domain::Usage;
-use crate::wire::json::checked_text;
+use crate::wire::chat::of_text;
+use crate::wire::json::{checked_text, is_too_deep};
 
 #[derive(Deserialize)]
 struct Completion<'a> {
@@ -81,8 +83,7 @@ struct Details {
 /// The facts, when the answer has the usual shape.
 pub(super) fn completion(bytes: &[u8]) -> Option<ReplyFacts> {
     let text = checked_text(bytes).ok()?;
-    // Half of a pair of surrogates stands in no string; what is only skipped is not looked at that closely.
-    if text.contains("\\ud") || text.contains("\\uD") {
+    if may_be_broken(text) {
         return None;
     }
     let whole: Completion<'_> = serde_json::from_str(text).ok()?;
@@ -100,6 +101,75 @@ pub(super) fn completion(bytes: &[u8]) -> Option<ReplyFacts> {
         is_refusal: whole.choices.iter().any(Choice::declines),
     })
 }
+
+/// Half of a pair of surrogates stands in no string; what is only skipped is not looked at that closely.
+fn may_be_broken(text: &str) -> bool {
+    text.contains("\\ud") || text.contains("\\uD")
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow)]
+    id: Option<&'a str>,
+    #[serde(borrow)]
+    model: Option<&'a str>,
+    error: Option<IgnoredAny>,
+    usage: Option<IgnoredAny>,
+    #[serde(borrow)]
+    choices: Vec<DeltaChoice<'a>>,
+}
+
+#[derive(Deserialize)]
+struct DeltaChoice<'a> {
+    index: Option<u64>,
+    #[serde(borrow)]
+    finish_reason: Option<&'a str>,
+    #[serde(borrow)]
+    delta: Option<Message<'a>>,
+}
+
+/// The facts of a chunk of the usual shape without usage, and of each choice in it its index and whether it is finished.
+pub(super) fn chunk(text: &str) -> Option<(ChunkFacts, Vec<(u64, bool)>)> {
+    if is_too_deep(text.as_bytes()) || may_be_broken(text) {
+        return None;
+    }
+    let chunk: Delta<'_> = serde_json::from_str(text).ok()?;
+    if chunk.error.is_some() || chunk.usage.is_some() {
+        return None;
+    }
+    let mut facts = ChunkFacts {
+        id: chunk.id.map(str::to_owned),
+        model: chunk.model.map(str::to_owned),
+        is_usage_only: chunk.choices.is_empty(),
+        ..ChunkFacts::default()
+    };
+    for choice in &chunk.choices {
+        if facts.finish_reason.is_none() {
+            facts.finish_reason = choice.finish_reason.map(str::to_owned);
+        }
+        facts.is_refusal |= choice.finish_reason == Some("content_filter");
+        let Some(delta) = &choice.delta else { continue };
+        for (name, raw) in CONTENT.iter().zip(&delta.0) {
+            let Some(raw) = raw.filter(|raw| is_filled(raw)) else { continue };
+            facts.has_content = true;
+            let is_text = raw.get().starts_with('"');
+            facts.is_refusal |= is_text && *name == REFUSAL;
+            match *name {
+                "content" | REFUSAL | "reasoning" | "reasoning_content" if is_text => {
+                    facts.text_tokens += of_text(&serde_json::from_str::<Text<'_>>(raw.get()).ok()?.0);
+                }
+                // Their texts lie deeper.
+                "tool_calls" => return None,
+                _ => {}
+            }
+        }
+    }
+    let finished = chunk.choices.iter().map(|c| (c.index.unwrap_or(0), c.finish_reason.is_some()));
+    Some((facts, finished.collect()))
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn usage(counts: &Counts) -> Usage {
     let cached = counts.prompt_tokens_details.as_ref().and_then(|d| d.cached_tokens);
@@ -136,7 +206,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::super::examine;
+    use super::super::{chunk_facts, examine, parse};
     use super::*;
 
     #[test]
@@ -213,6 +283,40 @@ mod tests {
             if let Some(facts) = completion(text.as_bytes()) {
                 prop_assert_eq!(facts, examine(text.as_bytes()).unwrap(), "{}", text);
             }
+        }
+
+        #[test]
+        fn a_glance_at_a_chunk_sees_what_the_full_reading_sees(
+            top in object(&["id", "model", "error", "usage", "other"]),
+            choices in prop::collection::vec((object(&["finish_reason", "index"]),
+                prop_oneof![piece(), object(&["content", "tool_calls", "refusal", "reasoning", "audio", "images", "role"])]), 0..3),
+        ) {
+            let choices: Vec<Value> = choices.into_iter().map(|(mut choice, delta)| { choice["delta"] = delta; choice }).collect();
+            let mut answer = top;
+            answer["choices"] = Value::Array(choices);
+            let text = answer.to_string();
+            if let Some((facts, ends)) = chunk(&text) {
+                let value = parse(text.as_bytes()).unwrap();
+                prop_assert_eq!(facts, chunk_facts(&value).unwrap(), "{}", text);
+                let all = value["choices"].as_array().unwrap();
+                let full = all.iter().map(|c| (c["index"].as_u64().unwrap_or(0), c["finish_reason"].is_string()));
+                prop_assert_eq!(ends, full.collect::<Vec<_>>(), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn the_usual_chunk_is_read_at_a_glance() {
+        let text = r#"{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","usage":null,
+            "choices":[{"index":1,"delta":{"role":"assistant","content":"a \"b\" \u00fc"},"logprobs":null,"finish_reason":null}]}"#;
+        let (facts, ends) = chunk(text).unwrap();
+        assert_eq!(facts, chunk_facts(&parse(text.as_bytes()).unwrap()).unwrap());
+        assert!(facts.has_content && facts.text_tokens > 0.0);
+        assert_eq!(ends, [(1, false)]);
+        for other in
+            [r#"{"choices":[],"usage":{}}"#, r#"{"choices":[{"delta":{"content":"\ud800"}}]}"#, "[]", "{"]
+        {
+            assert_eq!(chunk(other), None, "{other}");
         }
     }
 }
