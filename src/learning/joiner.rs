@@ -13,7 +13,7 @@ use crate::policy::{Bill, Contender, LearnError, Observation, Provenance};
 use crate::store::{ScannedRow, Store, StoreError};
 
 /// Decisions that are remembered; older ones are read from the log again.
-const REMEMBERED: usize = 16_384;
+const REMEMBERED: usize = 4096;
 /// The noise variance that has precision 1.
 const UNIT_VARIANCE: f64 = 0.04;
 /// The metric that is learned.

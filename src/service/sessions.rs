@@ -55,15 +55,13 @@ impl Thread {
     /// The turn is `arm`'s. `cached_tokens` as its provider counted them; `None`: not known, what was known stays. A provider may
     /// miss its cache now and then, so the last turns count together.
     pub(super) fn note(&self, arm: &ArmId, cached_tokens: Option<u32>) {
-        let at = now();
-        self.sessions.held.entry(self.name).and_upsert_with(|entry| {
-            let before = entry.and_then(moka::Entry::into_value).filter(|held| held.arm == *arm);
-            let cached_tokens = match (before.map(|held| held.cached_tokens), cached_tokens) {
-                (Some(before), Some(now)) => before.midpoint(now),
-                (before, now) => now.or(before).unwrap_or(0),
-            };
-            Some(Held { arm: arm.clone(), cached_tokens, at })
-        });
+        // Two turns of one conversation that end at the same moment may not both count; that is worth no lock on the way of a request.
+        let before = self.sessions.held.get(&self.name).flatten().filter(|held| held.arm == *arm);
+        let cached_tokens = match (before.map(|held| held.cached_tokens), cached_tokens) {
+            (Some(before), Some(now)) => before.midpoint(now),
+            (before, now) => now.or(before).unwrap_or(0),
+        };
+        self.sessions.held.insert(self.name, Some(Held { arm: arm.clone(), cached_tokens, at: now() }));
     }
 
     fn note_if_unknown(&self, found: Option<Held>) {
