@@ -249,7 +249,7 @@ impl Account {
         let begun = completed.served.is_some() && completed.first_token_ms.is_some();
         completed.billing = self.settle(&completed, basis);
         if self.store.try_append(EventBody::Completed(Box::new(completed))).is_err() {
-            tracing::warn!(decision = %self.decision, "the store's queue is full: this completion is not learned from");
+            tracing::debug!(decision = %self.decision, "this completion is lost to the log");
         }
         if let Some(watched) = self.watched.take() {
             watched.ended(end, begun);

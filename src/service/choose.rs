@@ -158,7 +158,7 @@ impl Service {
     pub(super) fn log(&self, decision: Decision) {
         let id = decision.id;
         if self.store.try_append(EventBody::Decided(Box::new(decision))).is_err() {
-            tracing::warn!(decision = %id, "the store's queue is full: this decision is not learned from");
+            tracing::debug!(decision = %id, "this decision is lost to the log");
         }
     }
 

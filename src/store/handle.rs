@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
@@ -21,6 +21,9 @@ use super::tail::Tail;
 use super::writer::{Job, Message, Reply, Shared, Trace, Work, Writer};
 use super::{FeedbackRejected, StoreError};
 use crate::domain::{EventBody, Seq};
+
+/// How often lost events are told of.
+const TELL_EVERY_S: u64 = 10;
 
 /// Where the log is and how much may wait for it.
 #[derive(Debug, Clone)]
@@ -50,6 +53,21 @@ struct Inner {
     shared: Arc<Shared>,
     readers: Readers,
     writer: Mutex<Option<JoinHandle<()>>>,
+    opened: Instant,
+    /// When lost events were last told of, seconds after `opened`; 0: never yet.
+    told: AtomicU64,
+}
+
+impl Inner {
+    /// Counts a lost event. Where one is lost thousands are, so not each has a line of its own.
+    fn lose(&self, error: &StoreError) {
+        let lost = self.shared.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+        let (now, told) = (self.opened.elapsed().as_secs() + 1, self.told.load(Ordering::Relaxed));
+        let is_due = told == 0 || now >= told + TELL_EVERY_S;
+        if is_due && self.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::warn!(lost, %error, "events are lost to the log and nobody learns from them: it does not keep up");
+        }
+    }
 }
 
 impl std::fmt::Debug for Store {
@@ -83,7 +101,8 @@ impl Store {
             .map_err(|source| StoreError::Io { path, source: Arc::new(source) })?;
         let readers = Readers::new(options.path, options.busy_timeout);
         let writer = Mutex::new(Some(thread));
-        Ok(Self(Arc::new(Inner { queue, queue_length, shared, readers, writer })))
+        let (opened, told) = (Instant::now(), AtomicU64::new(0));
+        Ok(Self(Arc::new(Inner { queue, queue_length, shared, readers, writer, opened, told })))
     }
 
     /// Queues an event that nobody waits for. Never blocks.
@@ -91,9 +110,7 @@ impl Store {
     /// # Errors
     /// When the queue is full or the store is closed: the event is lost and counted.
     pub fn try_append(&self, body: EventBody) -> Result<(), StoreError> {
-        self.send(Message::Trace(Trace::new(body))).inspect_err(|_| {
-            self.0.shared.dropped.fetch_add(1, Ordering::Relaxed);
-        })
+        self.send(Message::Trace(Trace::new(body))).inspect_err(|error| self.0.lose(error))
     }
 
     /// Appends an event; answers after the commit.

@@ -3,7 +3,7 @@
 //! What is in the log happened, and nothing else did; learned state is a fold over it. Invariants:
 //! - Sequence numbers start at 1 and have no gaps, whoever appends. A look-up table changes only in the transaction that
 //!   logs the reason.
-//! - One thread writes. Callers hand it jobs through a bounded queue; up to 512 of them, or what comes within 5 ms of the
+//! - One thread writes. Callers hand it jobs through a bounded queue; up to 4,096 of them, or what comes within 5 ms of the
 //!   first (25 ms where nobody waits), share one transaction and one fsync (`synchronous=FULL`). An answer is given after the commit, never before.
 //! - A job that fails is undone alone. A failed commit fails every caller that waits for it; events that nobody waits for
 //!   are counted as dropped. The next transaction starts afresh, so a lock that is let go or a disk that has room again

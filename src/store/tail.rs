@@ -6,7 +6,7 @@ use super::{ScannedRow, Store, StoreError};
 use crate::domain::Seq;
 
 /// Transactions that may wait for the follower. What does not fit is read from the file.
-const WAITING: usize = 8;
+const WAITING: usize = 2;
 
 /// Where the writer hands over.
 pub(super) type HandOver = SyncSender<Vec<ScannedRow>>;

@@ -19,8 +19,8 @@ use super::rows::{ScannedRow, from_sql_int};
 use super::tail::HandOver;
 use crate::domain::{Event, EventBody, Seq, UnixMs};
 
-/// Most jobs in one transaction.
-const BATCH: usize = 512;
+/// Most jobs in one transaction. Half of the queue: the slower the disk syncs, the more goes into one sync, and the queue does not fill up.
+const BATCH: usize = 4096;
 /// How long a job that somebody waits for is kept back for others to come.
 const LINGER: Duration = Duration::from_millis(5);
 /// How long an event that nobody waits for is: every transaction costs a sync of the disk and the same pages again.
