@@ -181,6 +181,17 @@ async fn g2_good_and_bad_configurations_alternate_under_load_and_no_request_fail
 }
 
 #[tokio::test]
+async fn an_order_without_words_takes_none_but_an_empty_object() {
+    let fake = FakeUpstream::start().await;
+    let app = App::start(&fake, LEARNED).await;
+    for path in ["/admin/reload", "/admin/policies/rollback", "/admin/experiments/x/stop"] {
+        let answer = post(&app.client, &app.base, path, &json!([null, null])).await;
+        assert_eq!(answer.status(), 400, "{path}");
+    }
+    assert_eq!(app.reload().await.0, 200);
+}
+
+#[tokio::test]
 async fn g2_every_fault_of_a_bad_one_is_named_with_its_line() {
     let fake = FakeUpstream::start().await;
     let app = App::start(&fake, LEARNED).await;

@@ -10,9 +10,12 @@ mod query;
 pub(super) mod reload;
 pub(super) mod stats;
 
+use std::collections::HashMap;
+
 use axum::Router;
 use axum::routing::{get, patch, post};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::Api;
 use super::body::Incoming;
@@ -60,4 +63,15 @@ fn who(incoming: &Incoming) -> String {
 fn read<T: for<'de> Deserialize<'de>>(incoming: &Incoming) -> Result<T, HttpError> {
     serde_json::from_slice(&incoming.bytes)
         .map_err(|error| HttpError::bad_request(format!("the body cannot be read: {error}")))
+}
+
+/// The body of an order that needs no words: an object, or nothing at all.
+///
+/// # Errors
+/// When it is something else: whoever sent it meant something that is not done.
+fn read_no_words(incoming: &Incoming) -> Result<(), HttpError> {
+    if incoming.bytes.is_empty() {
+        return Ok(());
+    }
+    read::<HashMap<String, IgnoredAny>>(incoming).map(drop)
 }

@@ -94,6 +94,7 @@ pub(in crate::http) async fn roll_back(
     State(api): State<Api>,
     incoming: Incoming,
 ) -> Result<Response, HttpError> {
+    super::read_no_words(&incoming)?;
     let order = Order { who: super::who(&incoming), what: "policy_rolled_back", subject: String::new() };
     ordered(&api, order, Service::roll_back).await
 }
@@ -135,6 +136,7 @@ pub(in crate::http) async fn end(
     Path((name, order)): Path<(String, String)>,
     incoming: Incoming,
 ) -> Result<Response, HttpError> {
+    super::read_no_words(&incoming)?;
     let (end, what) = match order.as_str() {
         "promote" => (ExperimentEnd::Promoted, "experiment_promoted"),
         "rollback" => (ExperimentEnd::RolledBack, "experiment_rolled_back"),

@@ -24,6 +24,7 @@ pub(in crate::http) async fn reload(
     State(api): State<Api>,
     incoming: Incoming,
 ) -> Result<Json<Reloaded>, HttpError> {
+    super::read_no_words(&incoming)?;
     api.live.reload(super::who(&incoming)).await.map(Json).map_err(|refused| {
         let said = refused.to_string();
         match refused {
