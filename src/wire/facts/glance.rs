@@ -13,17 +13,22 @@ use crate::domain::Usage;
 use crate::wire::chat::of_text;
 use crate::wire::json::{checked_text, is_too_deep};
 
+/// What a whole answer and a chunk have in common.
 #[derive(Deserialize)]
-struct Completion<'a> {
+#[serde(bound(deserialize = "U: Deserialize<'de>, C: Deserialize<'de>"))]
+struct Envelope<'a, U, C> {
     #[serde(borrow)]
     id: Option<&'a str>,
     #[serde(borrow)]
     model: Option<&'a str>,
     error: Option<IgnoredAny>,
-    usage: Option<Counts>,
-    #[serde(borrow)]
-    choices: Vec<Choice<'a>>,
+    usage: Option<U>,
+    choices: Vec<C>,
 }
+
+type Completion<'a> = Envelope<'a, Counts, Choice<'a>>;
+/// Of a chunk with usage nothing is wanted here but that it has some.
+type Chunk<'a> = Envelope<'a, IgnoredAny, DeltaChoice<'a>>;
 
 #[derive(Deserialize)]
 struct Choice<'a> {
@@ -108,18 +113,6 @@ fn may_be_broken(text: &str) -> bool {
 }
 
 #[derive(Deserialize)]
-struct Delta<'a> {
-    #[serde(borrow)]
-    id: Option<&'a str>,
-    #[serde(borrow)]
-    model: Option<&'a str>,
-    error: Option<IgnoredAny>,
-    usage: Option<IgnoredAny>,
-    #[serde(borrow)]
-    choices: Vec<DeltaChoice<'a>>,
-}
-
-#[derive(Deserialize)]
 struct DeltaChoice<'a> {
     index: Option<u64>,
     #[serde(borrow)]
@@ -133,7 +126,7 @@ pub(super) fn chunk(text: &str) -> Option<(ChunkFacts, Vec<(u64, bool)>)> {
     if is_too_deep(text.as_bytes()) || may_be_broken(text) {
         return None;
     }
-    let chunk: Delta<'_> = serde_json::from_str(text).ok()?;
+    let chunk: Chunk<'_> = serde_json::from_str(text).ok()?;
     if chunk.error.is_some() || chunk.usage.is_some() {
         return None;
     }
