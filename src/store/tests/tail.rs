@@ -50,6 +50,17 @@ async fn the_tail_gives_what_the_file_has_whoever_wrote_it() {
 }
 
 #[tokio::test]
+async fn what_was_handed_over_is_not_read_from_the_file() {
+    let (folder, store) = temporary();
+    let mut tail = store.follow();
+    serve(&store, 1, "a", "a").await;
+    let all = store.scan(Seq(0), 10).unwrap();
+    outsider(folder.path()).execute("DELETE FROM events", []).unwrap();
+    assert!(store.scan(Seq(0), 10).unwrap().is_empty());
+    assert_eq!(drain(&mut tail, &store, Seq(0)), all);
+}
+
+#[tokio::test]
 async fn a_follower_that_is_too_slow_or_replaced_reads_the_file() {
     let (_folder, store) = temporary();
     let mut replaced = store.follow();
