@@ -37,6 +37,7 @@ pub(super) struct Account {
     pub(super) format: ProviderFormat,
     pub(super) base_url: Option<String>,
     pub(super) key_env: Option<String>,
+    /// Azure's: its calls have another path and another header for the key.
     pub(super) api_version: Option<String>,
 }
 
@@ -120,7 +121,7 @@ impl Params {
             (None, None) => ("openai".to_owned(), whole.clone()),
         };
         let key = params.take("api_key");
-        let mut account = account(&prefix, &model, base, version, &mut params)?;
+        let mut account = account(&prefix, base, version, &mut params)?;
         account.key_env = key_env(key, &account.name, &mut params);
         let price = price(&mut params);
         let weight = ["weight", "rpm", "tpm"].into_iter().fold(None, |found, name| {
@@ -135,10 +136,9 @@ impl Params {
     }
 }
 
-/// Azure puts the deployment into the address, so each is an account of its own.
+/// Azure's address is that of the resource; the deployment's place in it is the provider's `path`.
 fn account(
     prefix: &str,
-    model: &str,
     base: Option<String>,
     version: Option<String>,
     params: &mut Section<'_>,
@@ -148,12 +148,11 @@ fn account(
             params.leave("api_base", "is missing: Azure has an address for each resource");
             return None;
         };
-        let base_url = format!("{}/openai/deployments/{model}", base.trim_end_matches('/'));
         let version = version.unwrap_or_else(|| "2024-10-21".to_owned());
         return Some(Account {
-            name: format!("azure-{}", plain(model)),
+            name: format!("azure-{}", plain(resource(&base))),
             format: ProviderFormat::OpenAi,
-            base_url: Some(base_url),
+            base_url: Some(base.trim_end_matches('/').to_owned()),
             key_env: None,
             api_version: Some(version),
         });
@@ -188,6 +187,12 @@ fn account(
         key_env: None,
         api_version: None,
     })
+}
+
+/// Azure's name for whose models they are: the first part of the host.
+fn resource(base: &str) -> &str {
+    let host = base.split_once("://").map_or(base, |(_, host)| host);
+    host.split(['.', '/', ':']).next().unwrap_or_default()
 }
 
 /// A key that is written in the file is not copied: it gets a variable, which is said.

@@ -28,7 +28,7 @@ fn a_configuration_becomes_models_routes_and_one_route_that_learns() {
     let names: Vec<&str> = settings.routes.iter().map(|r| r.name.as_str()).collect();
     assert_eq!(names, ["auto", "claude-haiku", "default", "local", "small"]);
     let route = |name: &str| settings.routes.iter().find(|r| r.name.as_str() == name).unwrap();
-    let (mini, west) = (ArmId::from("openai/gpt-5-mini"), ArmId::from("azure-mini-west/mini-west"));
+    let (mini, west) = (ArmId::from("openai/gpt-5-mini"), ArmId::from("azure-west/mini-west"));
     let small = route("small");
     assert_eq!(small.default, mini);
     // By their requests per minute, three to one; the fallback has no share.
@@ -38,8 +38,9 @@ fn a_configuration_becomes_models_routes_and_one_route_that_learns() {
     assert!(matches!(&route("auto").strategy, RouteStrategy::Learned));
     let arm = settings.catalog.get(&west).unwrap();
     assert_eq!((arm.price.input, arm.price.output, arm.limits.context_window), (0.25, 2.0, 128_000));
-    let azure = settings.providers.iter().find(|p| p.id.as_str() == "azure-mini-west").unwrap();
-    assert_eq!(azure.base_url.as_str(), "https://west.example.com/openai/deployments/mini-west");
+    let azure = settings.providers.iter().find(|p| p.id.as_str() == "azure-west").unwrap();
+    assert_eq!(azure.base_url.as_str().trim_end_matches('/'), "https://west.example.com");
+    assert_eq!(azure.path.as_deref(), Some("openai/deployments/{model}/chat/completions"));
     let ollama = settings.providers.iter().find(|p| p.id.as_str() == "ollama").unwrap();
     assert!(ollama.base_url.as_str().ends_with(":11434/v1"));
 }
@@ -54,7 +55,7 @@ fn what_has_no_place_is_named_one_line_each() {
         ("router_settings.cooldown_time:", "breakers"),
         ("litellm_settings.drop_params:", "not eligible"),
         ("litellm_settings.callbacks:", "nothing like it"),
-        ("model_list[1].litellm_params.api_key:", "AZURE_MINI_WEST_API_KEY"),
+        ("model_list[1].litellm_params.api_key:", "AZURE_WEST_API_KEY"),
         ("model_list[2].litellm_params.temperature:", "not sent"),
         ("model_list[5]:", "image_generation"),
         ("model_list[6].litellm_params.model:", "bedrock"),

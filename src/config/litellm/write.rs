@@ -11,6 +11,9 @@ const HEAD: &str = "\
 schema_version = 1
 ";
 
+/// Where Azure takes chat completions, below the resource's address.
+const AZURE_PATH: &str = "openai/deployments/{model}/chat/completions";
+
 /// A model of the new configuration.
 struct Arm<'d> {
     id: String,
@@ -94,7 +97,12 @@ fn provider(text: &mut String, id: &str, account: &Account) {
         let _ = writeln!(text, "api_key_env = {}", quoted(name));
     }
     if let Some(version) = &account.api_version {
-        let _ = writeln!(text, "query = {{ api-version = {} }}\nauth_header = \"api-key\"", quoted(version));
+        let _ = writeln!(
+            text,
+            "path = {}\nquery = {{ api-version = {} }}\nauth_header = \"api-key\"",
+            quoted(AZURE_PATH),
+            quoted(version)
+        );
     }
 }
 
