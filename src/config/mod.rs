@@ -29,6 +29,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
+use crate::domain::hex;
 use check::Check;
 use raw::RawConfig;
 use read::{Place, Section, Source};
@@ -112,7 +113,7 @@ fn settings(
         }
         settings
     })?;
-    settings.hash = Sha256::digest(text).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    settings.hash = hex(&Sha256::digest(text)[..6]);
     Ok(settings)
 }
 

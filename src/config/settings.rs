@@ -201,7 +201,7 @@ impl Default for EmbedderSettings {
             threads: cores.div_ceil(2).clamp(1, 8),
             max_tokens: 128,
             queue: 256,
-            cache_entries: 10_000,
+            cache_entries: 4_096,
         }
     }
 }

@@ -9,6 +9,7 @@ mod decision;
 mod event;
 mod experiment;
 mod feedback;
+mod hex;
 mod ids;
 mod outcome;
 mod preference;
@@ -34,6 +35,7 @@ pub use feedback::{
     Episode, Feedback, FeedbackError, FeedbackRef, Instrument, Judged, Overlap, Replaced, Source, Verdict,
     Versus,
 };
+pub use hex::hex;
 pub use ids::{
     ArmId, DecisionId, ExperimentName, FeedbackId, IdError, KeyId, PolicyVersion, ProviderId, RouteName, Seq,
 };

@@ -116,7 +116,7 @@ impl Encoder {
         options.check()?;
         let files = Files::load(&options.weights)?;
         let windower = Windower::new(&files.tokenizer, options.max_tokens)?;
-        let embedder = MiniLm::from_files(&files)?;
+        let embedder = MiniLm::from_files(files)?;
         Self::with_embedder(options, Box::new(embedder), windower)
     }
 

@@ -19,18 +19,18 @@ pub struct MiniLm {
 }
 
 impl MiniLm {
-    /// Loads and checks the weights: about 70 MB in memory.
+    /// Loads the weights: about 45 MB in memory, beside the pages of the file that are read.
     ///
     /// # Errors
     /// When a file is missing, is not the pinned one, or does not load.
     pub fn load(source: &WeightSource) -> Result<Self, EmbedError> {
-        Self::from_files(&Files::load(source)?)
+        Self::from_files(Files::load(source)?)
     }
 
-    pub(super) fn from_files(files: &Files) -> Result<Self, EmbedError> {
+    pub(super) fn from_files(files: Files) -> Result<Self, EmbedError> {
         let config: Config =
             serde_json::from_slice(&files.config).map_err(|e| EmbedError::Config(Arc::new(e)))?;
-        let network = Network::load(&files.model, &config)?;
+        let network = Network::load(files.model, &config)?;
         Ok(Self { network, dim: config.hidden_size, max_tokens: config.max_position_embeddings })
     }
 }

@@ -3,8 +3,10 @@
 //! All tokens of all windows form one matrix `[T, d]`, so the products of the linear layers see no padding; only attention goes window
 //! by window, head by head. Everything runs on the calling thread.
 
+use std::borrow::Cow;
+
 use candle_core::safetensors::SliceSafetensors;
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Error, Result, Tensor};
 use pointsman_kernels::{Blocks, Level, Norm, Panels, Product, Then, softmax};
 use serde::Deserialize;
 
@@ -20,16 +22,23 @@ pub(super) struct Config {
     pub layer_norm_eps: f32,
 }
 
-/// The weights, widened to f32 except for the word table, of which a pass reads only a few rows.
+/// The weights, widened to f32 except for the word table, which stays where it is: a pass reads only a few of its rows.
 pub(super) struct Network {
     level: Level,
-    /// Shape `[vocabulary, d]`, f16.
-    words: Tensor,
+    words: Words,
     /// Position plus type 0, shape `[positions * d]`.
     positions: Vec<f32>,
     norm: Norm,
     layers: Vec<Layer>,
     heads: usize,
+    dim: usize,
+}
+
+/// The word table within the file, shape `[vocabulary, d]`, f16.
+struct Words {
+    file: Cow<'static, [u8]>,
+    from: usize,
+    rows: usize,
     dim: usize,
 }
 
@@ -62,20 +71,23 @@ struct Scratch {
 }
 
 impl Network {
-    pub fn load(safetensors: &[u8], config: &Config) -> Result<Self> {
+    pub fn load(safetensors: Cow<'static, [u8]>, config: &Config) -> Result<Self> {
         let weights =
-            Weights { tensors: SliceSafetensors::new(safetensors)?, epsilon: config.layer_norm_eps };
+            Weights { tensors: SliceSafetensors::new(&safetensors)?, epsilon: config.layer_norm_eps };
         let types = weights.numbers("embeddings.token_type_embeddings.weight")?;
         let mut positions = weights.numbers("embeddings.position_embeddings.weight")?;
         for row in positions.chunks_exact_mut(config.hidden_size) {
             row.iter_mut().zip(&types).for_each(|(x, t)| *x += t);
         }
+        let norm = weights.norm("embeddings.LayerNorm")?;
+        let layers = (0..config.num_hidden_layers).map(|i| weights.layer(i)).collect::<Result<_>>()?;
+        drop(weights);
         Ok(Self {
             level: Level::detect(),
-            words: weights.raw("embeddings.word_embeddings.weight")?,
+            words: Words::within(safetensors, config.hidden_size)?,
             positions,
-            norm: weights.norm("embeddings.LayerNorm")?,
-            layers: (0..config.num_hidden_layers).map(|i| weights.layer(i)).collect::<Result<_>>()?,
+            norm,
+            layers,
             heads: config.num_attention_heads,
             dim: config.hidden_size,
         })
@@ -92,9 +104,7 @@ impl Network {
     }
 
     fn embed(&self, windows: &[TokenWindow]) -> Result<Vec<f32>> {
-        let ids: Vec<u32> = windows.iter().flat_map(|w| &w.ids).copied().collect();
-        let ids = Tensor::new(ids, &Device::Cpu)?;
-        let mut x = self.words.index_select(&ids, 0)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        let mut x = self.words.of(windows.iter().flat_map(|w| &w.ids).copied())?;
         let mut rest = x.as_mut_slice();
         for window in windows {
             let (own, after) = rest.split_at_mut(window.ids.len() * self.dim);
@@ -153,6 +163,42 @@ impl Network {
             }
             (qkv, mixed) = (qkv_after, mixed_after);
         }
+    }
+}
+
+impl Words {
+    fn within(file: Cow<'static, [u8]>, dim: usize) -> Result<Self> {
+        let tensors = SliceSafetensors::new(&file)?;
+        let table = tensors.get("embeddings.word_embeddings.weight")?;
+        let rows = match (DType::try_from(table.dtype())?, table.shape()) {
+            (DType::F16, &[rows, width]) if width == dim => rows,
+            (found, shape) => {
+                return Err(Error::Msg(format!(
+                    "the word table must be f16 [words, {dim}], got {found:?} {shape:?}"
+                )));
+            }
+        };
+        let from = table.data().as_ptr() as usize - file.as_ptr() as usize;
+        Ok(Self { file, from, rows, dim })
+    }
+
+    /// The rows of `ids`, end to end, in f32.
+    fn of(&self, ids: impl Iterator<Item = u32>) -> Result<Vec<f32>> {
+        let width = self.dim * DType::F16.size_in_bytes();
+        let mut bytes = Vec::new();
+        for id in ids {
+            let id = id as usize;
+            if id >= self.rows {
+                return Err(Error::Msg(format!("token {id} is not among the {} words", self.rows)));
+            }
+            let at = self.from + id * width;
+            bytes.extend_from_slice(&self.file[at..at + width]);
+        }
+        let shape = [bytes.len() / width, self.dim];
+        Tensor::from_raw_buffer(&bytes, DType::F16, &shape, &Device::Cpu)?
+            .to_dtype(DType::F32)?
+            .flatten_all()?
+            .to_vec1()
     }
 }
 

@@ -3,10 +3,9 @@
 //! rest of the stack for every request.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use hyper::service::Service;
@@ -19,29 +18,29 @@ use crate::service::ServiceError;
 use crate::telemetry::Shed;
 
 /// All paths behind all checks.
-pub(super) struct Gate {
+pub struct Gate {
     api: Api,
     paths: TowerToHyperService<Router>,
 }
 
-/// `paths`, each of them behind the gate.
-pub(super) fn around(paths: Router, api: Api) -> Router {
-    let gate = Gate { api, paths: TowerToHyperService::new(paths) };
-    Router::new().fallback(pass).with_state(Arc::new(gate))
-}
-
-async fn pass(State(gate): State<Arc<Gate>>, request: Request) -> Response {
-    let watch = Watch::begin(&request);
-    let is_messages = messages::is_ours(request.uri().path());
-    let response = match AssertUnwindSafe(gate.let_in(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(panic) => error::panicked(panic),
-    };
-    let response = watch.end(&gate.api, response);
-    if is_messages { messages::in_its_shape(response) } else { response }
-}
-
 impl Gate {
+    /// `paths`, each of them behind the gate.
+    pub(super) fn around(paths: Router, api: Api) -> Self {
+        Self { api, paths: TowerToHyperService::new(paths) }
+    }
+
+    /// The answer to a request. It always has one.
+    pub async fn answer(&self, request: Request) -> Response {
+        let watch = Watch::begin(&request);
+        let is_messages = messages::is_ours(request.uri().path());
+        let response = match AssertUnwindSafe(self.let_in(request)).catch_unwind().await {
+            Ok(response) => response,
+            Err(panic) => error::panicked(panic),
+        };
+        let response = watch.end(&self.api, response);
+        if is_messages { messages::in_its_shape(response) } else { response }
+    }
+
     async fn let_in(&self, request: Request) -> Response {
         self.admitted(request).await.unwrap_or_else(IntoResponse::into_response)
     }

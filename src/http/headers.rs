@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use axum::extract::Request;
+use axum::http::header::InvalidHeaderValue;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use uuid::Uuid;
@@ -18,6 +19,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Who keeps a conversation together, first wins.
 const SESSION_HEADERS: &[&str] = &["x-session-id", "x-claude-code-session-id", "x-session-affinity"];
 const LONGEST_REQUEST_ID: usize = 128;
+/// Headers that we add to an answer, and a few of whoever comes after.
+const MOST_SET: usize = 16;
 /// Paths whose answers are counted.
 const COUNTED: &[&str] =
     &["/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/completions", "/v1/route"];
@@ -35,7 +38,7 @@ impl Watch {
         let given = request.headers().get(REQUEST_ID).filter(|v| is_sane(v)).cloned();
         Self {
             started: Instant::now(),
-            id: given.or_else(|| HeaderValue::from_str(&Uuid::now_v7().to_string()).ok()),
+            id: given.or_else(|| Uuid::now_v7().to_string().try_into().ok()),
             is_counted: COUNTED.contains(&request.uri().path()),
         }
     }
@@ -137,23 +140,25 @@ fn pairs(text: &str) -> Option<Vec<(&str, &str)>> {
 pub(super) fn put(head: &Head, response: &mut Response) {
     response.extensions_mut().insert(head.clone());
     let headers = response.headers_mut();
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
+    // Once for all of ours, instead of growing and hashing anew on the way.
+    headers.reserve(MOST_SET);
+    let mut set = |name: &'static str, value: Result<HeaderValue, InvalidHeaderValue>| {
+        if let Ok(value) = value {
             headers.insert(HeaderName::from_static(name), value);
         }
     };
-    set("x-pointsman-decision-id", &head.decision.to_string());
-    set("x-pointsman-model", head.model.as_str());
-    set("x-pointsman-route", head.route.as_str());
-    set("x-pointsman-strategy", head.strategy.as_str());
-    set("x-pointsman-policy", head.policy.as_str());
-    set("x-pointsman-reason", head.reason.as_str());
-    set("x-pointsman-attempts", &head.attempts.to_string());
+    set("x-pointsman-decision-id", head.decision.to_string().try_into());
+    set("x-pointsman-model", HeaderValue::from_str(head.model.as_str()));
+    set("x-pointsman-route", HeaderValue::from_str(head.route.as_str()));
+    set("x-pointsman-strategy", Ok(HeaderValue::from_static(head.strategy.as_str())));
+    set("x-pointsman-policy", HeaderValue::from_str(head.policy.as_str()));
+    set("x-pointsman-reason", Ok(HeaderValue::from_static(head.reason.as_str())));
+    set("x-pointsman-attempts", Ok(head.attempts.into()));
     if let Some(cache) = head.cache {
-        set("x-pointsman-cache", cache.as_str());
+        set("x-pointsman-cache", Ok(HeaderValue::from_static(cache.as_str())));
     }
     if let Some(cost) = head.cost_usd {
-        set("x-pointsman-cost-usd", &format!("{cost}"));
+        set("x-pointsman-cost-usd", cost.to_string().try_into());
     }
 }
 

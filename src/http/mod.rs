@@ -38,6 +38,7 @@ use axum::routing::{get, post};
 
 use crate::service::{Live, Service};
 
+pub use gate::Gate;
 pub use guesses::Guesses;
 pub use limits::Places;
 pub use openapi::document as openapi_document;
@@ -93,12 +94,12 @@ pub enum OpenWithoutKeys {
 }
 
 /// All paths.
-pub fn router(api: Api) -> Router {
-    router_with(Router::new(), api)
+pub fn gate(api: Api) -> Gate {
+    gate_with(Router::new(), api)
 }
 
 /// All paths, and those of `more` behind the same gate.
-pub fn router_with(more: Router<Api>, api: Api) -> Router {
+pub fn gate_with(more: Router<Api>, api: Api) -> Gate {
     let paths = more
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/responses", post(responses::create))
@@ -120,5 +121,5 @@ pub fn router_with(more: Router<Api>, api: Api) -> Router {
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .with_state(api.clone());
-    gate::around(paths, api)
+    Gate::around(paths, api)
 }

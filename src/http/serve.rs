@@ -1,17 +1,17 @@
 //! The listener: accepts until it is told to stop, then drains. What a connection may do without sending a request is bounded here.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::guesses::Peer;
 use super::patient::Patient;
 use super::tls::{Encrypted, Tls};
-use super::{AdminTo, Api, router};
+use super::{AdminTo, Api, Gate, gate};
 use crate::telemetry::Shed;
 
 /// Longest head of a request, bytes.
@@ -50,7 +50,7 @@ pub struct ServeOptions {
 /// Serves until `stopping` turns true, then for at most the grace time until all requests have ended.
 pub async fn serve(listener: TcpListener, api: Api, options: ServeOptions, stopping: watch::Receiver<bool>) {
     let metrics = Arc::clone(&api.service().metrics);
-    let apps = Apps::of(api);
+    let gates = Gates::of(api);
     let places = Arc::new(Semaphore::new(options.max_open_connections.min(Semaphore::MAX_PERMITS)));
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     loop {
@@ -75,7 +75,7 @@ pub async fn serve(listener: TcpListener, api: Api, options: ServeOptions, stopp
         };
         let open = Open {
             peer: Peer(peer.ip()),
-            app: apps.for_peer(peer).clone(),
+            gate: Arc::clone(gates.for_peer(peer)),
             options: options.clone(),
             _place: place,
         };
@@ -104,21 +104,21 @@ fn turn_away(socket: TcpStream) {
 }
 
 /// All paths, as callers on this machine see them and as others do. Chosen once per connection.
-struct Apps {
-    near: Router,
-    far: Router,
+struct Gates {
+    near: Arc<Gate>,
+    far: Arc<Gate>,
 }
 
-impl Apps {
+impl Gates {
     fn of(api: Api) -> Self {
         let far = match api.admin {
             AdminTo::Loopback => AdminTo::Nobody,
             other => other,
         };
-        Self { near: router(api.clone()), far: router(Api { admin: far, ..api }) }
+        Self { near: Arc::new(gate(api.clone())), far: Arc::new(gate(Api { admin: far, ..api })) }
     }
 
-    fn for_peer(&self, peer: SocketAddr) -> &Router {
+    fn for_peer(&self, peer: SocketAddr) -> &Arc<Gate> {
         if peer.ip().to_canonical().is_loopback() { &self.near } else { &self.far }
     }
 }
@@ -126,7 +126,7 @@ impl Apps {
 /// One connection.
 struct Open {
     peer: Peer,
-    app: Router,
+    gate: Arc<Gate>,
     options: ServeOptions,
     _place: OwnedSemaphorePermit,
 }
@@ -157,10 +157,11 @@ impl Open {
         http.timer(TokioTimer::new())
             .header_read_timeout(self.options.header_timeout)
             .max_header_size(MAX_HEAD);
-        let (app, peer) = (TowerToHyperService::new(self.app), self.peer);
+        let (gate, peer) = (self.gate, self.peer);
         let app = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            app.call(request)
+            let gate = Arc::clone(&gate);
+            async move { Ok::<_, Infallible>(gate.answer(request.map(Body::new)).await) }
         });
         let mut connection = pin!(http.serve_connection(io, app));
         tokio::select! {

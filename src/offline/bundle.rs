@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{PolicyVersion, Seq, UnixMs};
+use crate::domain::{PolicyVersion, Seq, UnixMs, hex};
 use crate::policy::{LearnedState, Learner, Settings, StateError};
 
 /// Version of the manifest's form.
@@ -257,13 +257,4 @@ fn is_name(version: &str) -> bool {
 /// A folder's entries are on disk only after the folder itself was synced.
 fn sync(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
-}
-
-/// In lower case.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

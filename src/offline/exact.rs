@@ -6,7 +6,6 @@ use rayon::prelude::*;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::bundle::hex;
 use super::dataset::Dataset;
 use super::plots::{self, Labels, PlotError};
 use super::prior::beginning;
@@ -14,7 +13,7 @@ use super::report::number;
 use super::routing_bench::{Curve, Parting, Point, Span, World, WorldError, ask, charged, rated};
 use super::traces::Progress;
 use super::train::TrainOptions;
-use crate::domain::{Arm, Context, PolicyVersion, Preference, UnixMs};
+use crate::domain::{Arm, Context, PolicyVersion, Preference, UnixMs, hex};
 use crate::policy::{LearnedPolicy, LearnedState, Learner, Policy, Settings, StateError};
 
 /// Preferences of the sweep.

@@ -3,7 +3,6 @@
 //! A file is named by the hash of all that its vectors depend on: weights, reading of the text, budget, and the prompts in their
 //! order. It ends with a checksum; a file that is damaged or of another make is ignored and written anew.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::dataset::{Dataset, Row};
+use crate::domain::hex;
 use crate::embed::{ENCODER_SHA256, EmbedError, Encoder, READING_VERSION, Text};
 
 const MAGIC: &[u8; 8] = b"PMVEC001";
@@ -104,11 +104,7 @@ fn key_of(rows: &[Row], max_tokens: usize) -> [u8; HASH] {
 }
 
 fn file_name(dataset: &str, key: &[u8; HASH]) -> String {
-    let mut name = format!("{dataset}-");
-    for byte in &key[..8] {
-        let _ = write!(name, "{byte:02x}");
-    }
-    name + ".f32"
+    format!("{dataset}-{}.f32", hex(&key[..8]))
 }
 
 /// `None` when there is no such file, or it is not whole, or not of this key.

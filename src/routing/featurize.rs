@@ -4,13 +4,11 @@
 //! fitted once by `pointsman train features`, kept under `models/features/`, and built into the binary. They are never refitted
 //! online: that would change what every learned weight means. The schema's name holds a hash of all of them.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::statistics::{COUNT, NAMES, Scale, scores, statistics};
-use crate::domain::{Context, ContextError, FeatureSchema, Prompt};
+use crate::domain::{Context, ContextError, FeatureSchema, Prompt, hex};
 use crate::embed::ENCODER_SHA256;
 
 const MANIFEST: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/features/manifest.json"));
@@ -213,13 +211,6 @@ pub fn schema_name(components: &[u8], dim: usize, scales: &[Scale]) -> String {
 /// SHA-256 in hex, as manifests hold it.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn check(manifest: &FeatureManifest, components: &[u8]) -> Result<(), FeaturizeError> {

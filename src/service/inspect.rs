@@ -8,6 +8,7 @@ use crate::domain::{Completed, Decision, Feedback, FeedbackRef, Seq};
 use crate::policy::reporters::{Gauge, KeyStanding};
 use crate::policy::{Checkup, GuardSettings};
 use crate::routing::{Explanation, explain};
+use crate::store::Record;
 
 /// The full explanation of one decision.
 #[derive(Debug, Clone, Serialize)]
@@ -65,16 +66,24 @@ impl Service {
     /// When there is none, or it belongs to another key, or the store is not available.
     pub async fn decision(&self, id: &str, caller: &Caller) -> Result<DecisionView, ServiceError> {
         let to = reference(id);
-        let (store, key) = (self.store.clone(), caller.key.clone());
-        let read = tokio::task::spawn_blocking(move || store.record(&to, key.as_ref()));
-        let record = read
-            .await
-            .ok()
-            .and_then(|r| r.map_err(|e| tracing::error!(error = %e, "cannot read a decision")).ok());
-        let Some(record) = record.flatten() else {
+        let mut record = self.record(to.clone(), caller).await;
+        // It may be of this moment, and wait with others to be written.
+        if record.as_ref().is_none_or(|record| record.completed.is_none())
+            && self.store.settled().await.is_ok()
+        {
+            record = self.record(to, caller).await;
+        }
+        let Some(record) = record else {
             return Err(ServiceError::UnknownDecision(id.chars().take(120).collect()));
         };
         Ok(view(record.decision, record.completed, record.feedback))
+    }
+
+    async fn record(&self, to: FeedbackRef, caller: &Caller) -> Option<Record> {
+        let (store, key) = (self.store.clone(), caller.key.clone());
+        let read = tokio::task::spawn_blocking(move || store.record(&to, key.as_ref()));
+        let record = read.await.ok()?;
+        record.map_err(|e| tracing::error!(error = %e, "cannot read a decision")).ok().flatten()
     }
 
     /// How the learner is: what is watched, and what was noticed.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Service;
 use super::clock::now;
-use crate::domain::{BudgetLimits, KeyId, RateLimits, RouteName, UnixMs};
+use crate::domain::{BudgetLimits, KeyId, RateLimits, RouteName, UnixMs, hex};
 use crate::store::{KeyRow, KeyTerms, NewKey, Scope, Store, StoreError};
 
 /// Longest name of a key, characters.
@@ -257,10 +257,6 @@ pub async fn make_key(store: &Store, change: KeyChange, who: &str) -> Result<(Ke
     let new = NewKey { id, hash: Sha256::digest(key.as_bytes()).into(), terms };
     store.create_key(new, who).await?;
     Ok((row.into(), key))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl Service {

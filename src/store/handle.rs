@@ -206,6 +206,14 @@ impl Store {
         }
     }
 
+    /// Once what was queued so far is written and can be read.
+    ///
+    /// # Errors
+    /// When the queue is full or the transaction fails.
+    pub async fn settled(&self) -> Result<(), StoreError> {
+        self.perform(|_| Ok(())).await
+    }
+
     pub(super) fn readers(&self) -> &Readers {
         &self.0.readers
     }

@@ -30,7 +30,7 @@ const SCHEMA: &[M<'static>] = &[
 /// The write-ahead log is cut back to this after a checkpoint, bytes.
 const JOURNAL_SIZE_LIMIT: i64 = 64 << 20;
 /// Pages in the write-ahead log that start a checkpoint.
-const WAL_AUTOCHECKPOINT: i64 = 1000;
+const WAL_AUTOCHECKPOINT: i64 = 4000;
 
 /// The version number of the SQLite library in use, for example 3053001.
 pub fn sqlite_version_number() -> i32 {
@@ -171,6 +171,7 @@ fn set_pragmas(connection: &Connection, path: &Path) -> Result<(), StoreError> {
         ("synchronous", 2), // FULL: an answered report survives a power cut
         ("application_id", APPLICATION_ID),
         ("foreign_keys", 0),
+        ("temp_store", 2), // MEMORY: what undoes a job within its transaction is a few pages, and would be a file each time
     ] {
         connection.pragma_update(None, name, value).map_err(&opening)?;
     }

@@ -12,7 +12,7 @@ use super::open::open_reader;
 use super::rows::{ScannedRow, decision_id, event_columns, from_sql_int, read, sql_int};
 use super::{Store, StoreError};
 use crate::domain::{
-    Completed, Decision, DecisionId, Event, EventBody, Feedback, FeedbackRef, KeyId, Seq, UnixMs,
+    Completed, Decision, DecisionId, Event, EventBody, Feedback, FeedbackRef, KeyId, Seq, UnixMs, hex,
 };
 
 /// Idle connections that are kept.
@@ -155,7 +155,7 @@ pub(super) fn fingerprint(connection: &Connection, seq: Seq) -> rusqlite::Result
             .chain_update(at_ms.to_le_bytes())
             .chain_update(body)
             .finalize();
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash)
     }))
 }
 

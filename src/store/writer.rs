@@ -23,8 +23,9 @@ use crate::domain::{Event, EventBody, Seq, UnixMs};
 const BATCH: usize = 4096;
 /// How long a job that somebody waits for is kept back for others to come.
 const LINGER: Duration = Duration::from_millis(5);
-/// How long an event that nobody waits for is: every transaction costs a sync of the disk and the same pages again.
-const TRACE_LINGER: Duration = Duration::from_millis(25);
+/// How long an event that nobody waits for is: every transaction costs a sync of the disk and the same pages again. Who asks for
+/// such an event meanwhile has [`Store::settled`](super::Store::settled).
+const TRACE_LINGER: Duration = Duration::from_millis(100);
 /// How often the writer looks whether another process changed the file.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -202,28 +203,31 @@ impl Writer {
         if let Some(fault) = fault.filter(|fault| fault.is_damage()) {
             self.note_damage(fault.to_string());
         }
-        let (mut told, failure) = match result {
-            Ok(committed) => (Some(committed), None),
-            Err(error) => (None, Some(error)),
-        };
-        let mut rows = told.as_mut().map(|committed| std::mem::take(&mut committed.told)).unwrap_or_default();
-        let mut jobs = Vec::new();
+        let outcome = result.map(|committed| self.tell(committed, &mut batch));
         for message in batch {
             match message {
-                Message::Job(job) => jobs.push(job),
-                Message::Trace(trace) => match told.as_ref().and_then(|committed| trace.told(committed.at)) {
-                    Some(row) => rows.push(row),
-                    None => drop(self.shared.dropped.fetch_add(1, Ordering::Relaxed)),
-                },
-                Message::Close => {}
+                Message::Job(job) => job.finish(outcome.clone()),
+                Message::Trace(trace) if outcome.is_err() || trace.seq.is_none() => {
+                    self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+                Message::Trace(_) | Message::Close => {}
+            }
+        }
+    }
+
+    /// Hands what was committed to the follower, then wakes it. Of the batch, jobs and lost events are left.
+    fn tell(&self, committed: Committed, batch: &mut Vec<Message>) {
+        let mut rows = committed.told;
+        for message in
+            batch.extract_if(.., |message| matches!(message, Message::Trace(trace) if trace.seq.is_some()))
+        {
+            if let Message::Trace(trace) = message {
+                rows.extend(trace.told(committed.at));
             }
         }
         self.hand_over(rows);
-        if let Some(last) = told.and_then(|committed| committed.last) {
+        if let Some(last) = committed.last {
             self.shared.committed.send_replace(last);
-        }
-        for job in jobs {
-            job.finish(failure.clone().map_or(Ok(()), Err));
         }
     }
 
@@ -239,18 +243,36 @@ impl Writer {
 
     /// The batch in one transaction.
     fn transact(&mut self, batch: &mut [Message]) -> Result<Committed, StoreError> {
+        // Where there is nothing beside the events, the transaction itself is what keeps them whole.
+        if batch.iter().all(is_trace)
+            && let Ok(committed) = self.attempt(batch, |log, batch| append_all(batch, log))
+        {
+            return Ok(committed);
+        }
+        batch.iter_mut().filter_map(trace_of).for_each(|trace| trace.seq = None);
+        self.attempt(batch, |log, batch| {
+            for run in batch.chunk_by_mut(|a, b| is_trace(a) && is_trace(b)) {
+                match run {
+                    [Message::Job(job)] => job.run(log)?,
+                    traces => write_down(traces, log)?,
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn attempt(
+        &mut self,
+        batch: &mut [Message],
+        work: impl FnOnce(&mut Log<'_>, &mut [Message]) -> Result<(), StoreError>,
+    ) -> Result<Committed, StoreError> {
         let tx = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::sqlite("starting a transaction"))?;
         let at = now();
         let mut log = Log::new(tx, at);
-        for run in batch.chunk_by_mut(|a, b| is_trace(a) && is_trace(b)) {
-            match run {
-                [Message::Job(job)] => job.run(&mut log)?,
-                traces => write_down(traces, &mut log)?,
-            }
-        }
+        work(&mut log, batch)?;
         let committed = Committed { last: log.last(), fault: log.fault(), at, told: log.take_told() };
         let keys_changed = log.keys_changed;
         log.commit()?;
@@ -332,24 +354,25 @@ fn is_trace(message: &Message) -> bool {
     matches!(message, Message::Trace(_))
 }
 
+/// Appends events that came together, all or none.
+fn append_all(run: &mut [Message], log: &mut Log<'_>) -> Result<(), StoreError> {
+    let places = log.append_run(run.iter_mut().filter_map(trace_of).map(|trace| trace.body.as_mut()))?;
+    for (trace, seq) in run.iter_mut().filter_map(trace_of).zip(places) {
+        trace.seq = Some(seq);
+    }
+    Ok(())
+}
+
 /// Appends events that came together. Keeping each apart from the others would have SQLite copy every page that it changes, so that
 /// is done only when one of them cannot be written.
 ///
 /// # Errors
 /// When the transaction itself is lost.
 fn write_down(run: &mut [Message], log: &mut Log<'_>) -> Result<(), StoreError> {
-    let written = log.undone_on_error(|log| {
-        log.append_run(run.iter_mut().filter_map(trace_of).map(|trace| trace.body.as_mut()))
-    })?;
-    if let Ok(places) = written {
-        for (trace, seq) in run.iter_mut().filter_map(trace_of).zip(places) {
-            trace.seq = Some(seq);
+    if log.undone_on_error(|log| append_all(run, log))?.is_err() {
+        for event in run.chunks_mut(1) {
+            drop(log.undone_on_error(|log| append_all(event, log))?);
         }
-        return Ok(());
-    }
-    for trace in run.iter_mut().filter_map(trace_of) {
-        let alone = log.undone_on_error(|log| log.append_run(std::iter::once(trace.body.as_mut())))?;
-        trace.seq = alone.ok().and_then(|places| places.first().copied());
     }
     Ok(())
 }

@@ -302,7 +302,8 @@ impl Metrics {
             ("reasoning", usage.reasoning_tokens),
             ("cache_write", usage.cache_write_tokens),
         ];
-        for (kind, tokens) in kinds {
+        // Most calls use two kinds, and every look-up is a hash of the labels.
+        for (kind, tokens) in kinds.into_iter().filter(|(_, tokens)| *tokens > 0) {
             self.tokens.get_or_create(&TokenLabels { arm: arm.clone(), kind }).inc_by(u64::from(tokens));
         }
         if let Some(cost) = cost_usd.filter(|c| c.is_finite() && *c >= 0.0) {

@@ -92,10 +92,14 @@ async fn f5_what_is_refused_leaves_nothing_behind() {
 #[tokio::test]
 async fn feedback_moves_the_policy() {
     let app = TestApp::start().await;
-    for _ in 0..30 {
-        let response = app.complete("auto", "Rate me").await;
+    for model in ["fake/good", "fake/cheap"].repeat(15) {
+        // Both have reports whatever would have been drawn.
+        let mut body = crate::support::chat("auto", "Rate me");
+        body["pointsman"] = json!({"models": [model]});
+        let response = app.post("/v1/chat/completions", &body).send().await.unwrap();
+        assert_eq!(header(&response, "x-pointsman-model"), model);
         let id = header(&response, "x-pointsman-decision-id").to_owned();
-        let value = f64::from(u8::from(header(&response, "x-pointsman-model") == "fake/cheap"));
+        let value = f64::from(u8::from(model == "fake/cheap"));
         assert_eq!(report(&app, &json!({"decision_id": id, "value": value})).await.0, 200);
     }
     app.learned().await;

@@ -11,7 +11,7 @@ use crate::config::raw::{RawLongPrice, RawModel, RawPrice};
 use crate::config::read::At;
 use crate::config::suggest::or_else;
 use crate::domain::{
-    Arm, ArmId, Capability, CapabilitySet, Catalog, Limits, LongPrice, Price, PriceSource, ProviderId,
+    Arm, ArmId, Capability, CapabilitySet, Catalog, Limits, LongPrice, Price, PriceSource, ProviderId, hex,
 };
 
 /// Window of a model that neither the file nor the catalog tells: small enough for what runs locally.
@@ -94,7 +94,7 @@ impl<'c> Arms<'c> {
         let arms: Vec<Arm> = self.sound.into_values().map(|(arm, _)| arm).collect();
         let mut digest = Sha256::new();
         arms.iter().for_each(|arm| digest.update(format!("{arm:?}\n")));
-        let short: String = digest.finalize().iter().take(6).map(|b| format!("{b:02x}")).collect();
+        let short = hex(&digest.finalize()[..6]);
         (Catalog::new(format!("{}+{short}", self.check.catalog.version), arms), sources)
     }
 }

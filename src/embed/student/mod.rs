@@ -15,9 +15,8 @@ use sha2::{Digest, Sha256};
 pub use table::{Numbers, Shape, pack};
 pub use terms::{LENGTH_TERMS, Terms, terms};
 
-pub use super::weights::hex;
 use super::{EmbedError, TokenWindow, Windower};
-use crate::domain::Cut;
+use crate::domain::{Cut, hex};
 use table::Table;
 
 const MANIFEST: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/student/manifest.json"));

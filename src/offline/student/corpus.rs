@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use super::super::dataset::Dataset;
 use super::super::vectors::{embed, vectors};
 use super::{Progress, Step, StudentFitError, Teacher};
-use crate::embed::student::{StudentSource, hex};
+use crate::domain::hex;
+use crate::embed::student::StudentSource;
 use crate::embed::{Student, TokenWindow};
 
 /// The fold that measures.

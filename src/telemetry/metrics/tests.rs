@@ -25,7 +25,8 @@ fn names_and_labels_stay_as_they_are() {
         cost_usd: None,
     });
     m.first_token(&arm, 120.0);
-    m.usage(&arm, &Usage { input_tokens: 10, output_tokens: 5, ..Usage::default() }, Some(0.25));
+    let usage = Usage { input_tokens: 10, output_tokens: 5, reasoning_tokens: 2, ..Usage::default() };
+    m.usage(&arm, &usage, Some(0.25));
     m.embedded("minilm", EmbedReason::Chosen, Duration::from_millis(4));
     m.decided(Duration::from_micros(12));
     m.feedback(FeedbackResult::Stored);
@@ -110,11 +111,9 @@ fn names_and_labels_stay_as_they_are() {
     pointsman_store_healthy 1
     pointsman_store_queue 3
     pointsman_tasks 0
-    pointsman_tokens_total{arm="a/x",kind="cache_write"} 0
-    pointsman_tokens_total{arm="a/x",kind="cached_input"} 0
     pointsman_tokens_total{arm="a/x",kind="input"} 10
     pointsman_tokens_total{arm="a/x",kind="output"} 5
-    pointsman_tokens_total{arm="a/x",kind="reasoning"} 0
+    pointsman_tokens_total{arm="a/x",kind="reasoning"} 2
     "#);
 }
 

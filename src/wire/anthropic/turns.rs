@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::blocks;
 use super::reply::is_signed;
+use crate::domain::hex;
 use crate::wire::WireError;
 use crate::wire::chat::{Message, Part, Role, ToolCall};
 
@@ -147,6 +148,5 @@ pub(super) fn tool_id(id: &str) -> String {
     }
     let safe: String = id.chars().map(|c| if is_allowed(c) { c } else { '_' }).take(40).collect();
     let digest = Sha256::digest(id.as_bytes());
-    let mark: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    format!("{safe}_{mark}")
+    format!("{safe}_{}", hex(&digest[..6]))
 }

@@ -1,5 +1,7 @@
 //! Typed access to JSON objects, with errors that name the field.
 
+use std::fmt;
+
 use serde_json::{Map, Value};
 
 use crate::wire::WireError;
@@ -7,26 +9,60 @@ use crate::wire::WireError;
 /// Fields of an object that is looked through.
 const FEW: usize = 16;
 
-/// An object and where it stands in the request, for example `messages[2]`; empty at the top.
+/// Where something stands in the request, for example `messages[2]`; empty at the top. Put into words only for an error.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::wire) struct Path<'a> {
+    list: &'a str,
+    at: Option<usize>,
+}
+
+impl<'a> Path<'a> {
+    /// The item `at` of a list.
+    pub(in crate::wire) fn item(list: &'a str, at: usize) -> Self {
+        Self { list, at: Some(at) }
+    }
+}
+
+impl<'a> From<&'a str> for Path<'a> {
+    fn from(name: &'a str) -> Self {
+        Self { list: name, at: None }
+    }
+}
+
+impl<'a> From<&'a String> for Path<'a> {
+    fn from(name: &'a String) -> Self {
+        Self::from(name.as_str())
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.list)?;
+        self.at.map_or(Ok(()), |at| write!(f, "[{at}]"))
+    }
+}
+
+/// An object and where it stands in the request.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::wire) struct Fields<'a> {
     object: &'a Map<String, Value>,
-    path: &'a str,
+    path: Path<'a>,
 }
 
 impl<'a> Fields<'a> {
     /// # Errors
     /// When `value` is no object.
-    pub(in crate::wire) fn of(value: &'a Value, path: &'a str) -> Result<Self, WireError> {
+    pub(in crate::wire) fn of(value: &'a Value, path: impl Into<Path<'a>>) -> Result<Self, WireError> {
+        let path = path.into();
         value
             .as_object()
             .map(|object| Self { object, path })
-            .ok_or_else(|| WireError::must(path, "an object"))
+            .ok_or_else(|| WireError::must(path.to_string(), "an object"))
     }
 
     /// The full name of a field.
     pub(in crate::wire) fn path(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        if self.path.list.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
     /// The field, when it is there and not null: SDKs send nulls for what they leave out.

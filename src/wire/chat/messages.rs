@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::Fields;
+use super::fields::{Fields, Path};
 use crate::wire::WireError;
 
 /// Who speaks.
@@ -127,10 +127,10 @@ pub(super) fn read(value: &Value) -> Result<Vec<Message>, WireError> {
     if items.is_empty() {
         return Err(WireError::invalid("messages", "messages must hold at least one message"));
     }
-    items.iter().enumerate().map(|(i, item)| read_message(item, &format!("messages[{i}]"))).collect()
+    items.iter().enumerate().map(|(i, item)| read_message(item, Path::item("messages", i))).collect()
 }
 
-fn read_message(value: &Value, path: &str) -> Result<Message, WireError> {
+fn read_message(value: &Value, path: Path<'_>) -> Result<Message, WireError> {
     let fields = Fields::of(value, path)?;
     let role = Role::parse(fields.required_text("role")?).ok_or_else(|| {
         WireError::must(fields.path("role"), "one of system, developer, user, assistant, tool, function")
@@ -158,13 +158,13 @@ fn read_content(fields: Fields<'_>) -> Result<Vec<Part>, WireError> {
         Some(Value::String(text)) => Ok(vec![Part::Text { text: text.clone(), cache_control: None }]),
         Some(Value::Array(items)) => {
             let path = fields.path("content");
-            items.iter().enumerate().map(|(i, p)| read_part(p, &format!("{path}[{i}]"))).collect()
+            items.iter().enumerate().map(|(i, p)| read_part(p, Path::item(&path, i))).collect()
         }
         Some(_) => Err(WireError::must(fields.path("content"), "a string or an array of parts")),
     }
 }
 
-fn read_part(value: &Value, path: &str) -> Result<Part, WireError> {
+fn read_part(value: &Value, path: Path<'_>) -> Result<Part, WireError> {
     let fields = Fields::of(value, path)?;
     let inner = |name: &'static str| -> Result<(&Value, String), WireError> {
         let value = fields.get(name).ok_or_else(|| WireError::must(fields.path(name), "an object"))?;
@@ -202,12 +202,15 @@ fn read_part(value: &Value, path: &str) -> Result<Part, WireError> {
 }
 
 fn read_tool_calls(fields: Fields<'_>) -> Result<Vec<ToolCall>, WireError> {
+    let calls = fields.list("tool_calls")?;
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
     let path = fields.path("tool_calls");
-    let calls = fields.list("tool_calls")?.iter().enumerate();
-    calls.map(|(i, call)| read_tool_call(call, &format!("{path}[{i}]"))).collect()
+    calls.iter().enumerate().map(|(i, call)| read_tool_call(call, Path::item(&path, i))).collect()
 }
 
-fn read_tool_call(value: &Value, path: &str) -> Result<ToolCall, WireError> {
+fn read_tool_call(value: &Value, path: Path<'_>) -> Result<ToolCall, WireError> {
     let fields = Fields::of(value, path)?;
     let signature = value.pointer("/extra_content/google/thought_signature");
     let is_custom = fields.text("type")? == Some("custom");

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::domain::hex;
 use crate::wire::facts::{self, ReplyFacts};
 use crate::wire::{ChunkError, UpstreamError, WireError};
 
@@ -141,7 +142,7 @@ fn tool_call(head: &Head, index: usize, call: &Value, signature: &Value) -> Valu
 
 fn made_id(answer: &str, index: usize) -> String {
     let digest = Sha256::digest(format!("{answer} {index}"));
-    digest.iter().take(12).fold("call_".to_owned(), |id, byte| format!("{id}{byte:02x}"))
+    format!("call_{}", hex(&digest[..12]))
 }
 
 /// OpenAI's word for a finish reason; an answer that ends with calls has no word of its own there.

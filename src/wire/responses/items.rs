@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::domain::hex;
 use crate::wire::signed;
 
 /// What an item is.
@@ -85,5 +86,5 @@ impl Item {
 
 fn made_id(prefix: &str, answer: &Value, place: u64) -> String {
     let digest = Sha256::digest(format!("{prefix} {answer} {place}"));
-    digest.iter().take(12).fold(prefix.to_owned(), |id, byte| format!("{id}{byte:02x}"))
+    format!("{prefix}{}", hex(&digest[..12]))
 }

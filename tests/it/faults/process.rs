@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::routing::get;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::StreamExt;
 use futures::future::join_all;
 use pointsman::domain::{CompletionEnd, FeedbackRef};
-use pointsman::http::{AdminTo, Api, OpenWithoutKeys, Places, router_with};
+use pointsman::http::{AdminTo, Api, OpenWithoutKeys, Places, gate_with};
 use pointsman::store::{Scope, Store, StoreOptions};
 use reqwest::{Client, Response};
 use serde_json::json;
@@ -120,7 +121,12 @@ async fn x3_a_handler_that_panics_is_a_500_and_the_service_goes_on() {
         Router::new().route("/v1/faulty", get(async || -> &'static str { panic!("a secret of the inside") }));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router_with(faulty, api)).await });
+    let gate = Arc::new(gate_with(faulty, api));
+    let behind = Router::new().fallback(move |request: Request| {
+        let gate = Arc::clone(&gate);
+        async move { gate.answer(request).await }
+    });
+    tokio::spawn(async move { axum::serve(listener, behind).await });
     let get = |path: &str| app.client.get(format!("{base}{path}")).bearer_auth("alpha").send();
     for _ in 0..5 {
         // More often than there are places: each gives its own back.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::super::turns::tool_id;
+use crate::domain::hex;
 use crate::wire::{ChunkError, facts, signed};
 
 /// Translates a chat completion.
@@ -56,7 +57,7 @@ pub(super) fn call_id(answer: &Value, index: usize, call: &Value) -> String {
         Some(id) => tool_id(id),
         None => {
             let digest = Sha256::digest(format!("{answer} {index}"));
-            digest.iter().take(12).fold("toolu_".to_owned(), |id, byte| format!("{id}{byte:02x}"))
+            format!("toolu_{}", hex(&digest[..12]))
         }
     };
     signed::seal(id, call)
