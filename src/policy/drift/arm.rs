@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Jump, RateWatch, ResidualWatch, Signal};
+use super::{CALLS_THRESHOLD, Change, Jump, RateWatch, ResidualWatch, Signal, THRESHOLD};
 
 /// The shift of quality that must be seen soon (POLICY G3).
 const QUALITY_SHIFT: f64 = 0.17;
@@ -42,7 +42,7 @@ impl ArmDrift {
     pub fn rated(&mut self, expected: f64, value: f64, sd: f64) -> Option<Change> {
         let half = QUALITY_SHIFT / (2.0 * sd);
         let allowance = half.clamp(*QUALITY_ALLOWANCE.start(), *QUALITY_ALLOWANCE.end());
-        self.quality.observe(&Jump { expected, actual: value, sd, allowance })
+        self.quality.observe(&Jump { expected, actual: value, sd, allowance, threshold: THRESHOLD })
     }
 
     /// An answer had `tokens`, where `expected` at the median were expected, give or take a factor `exp(sd)`.
@@ -67,7 +67,10 @@ impl ArmDrift {
 
     /// How they stand.
     pub fn view(&self) -> [WatchView; 5] {
-        let view = |signal, statistic, n| WatchView { signal, statistic, threshold: super::THRESHOLD, n };
+        let view = |signal: Signal, statistic, n| {
+            let threshold = if signal == Signal::Quality { THRESHOLD } else { CALLS_THRESHOLD };
+            WatchView { signal, statistic, threshold, n }
+        };
         [
             view(Signal::Quality, self.quality.statistic(), self.quality.seen()),
             view(Signal::Cost, self.cost.statistic(), self.cost.seen()),
@@ -80,7 +83,8 @@ impl ArmDrift {
 
 fn logarithmic(expected: f64, actual: f64, sd: f64, allowance: f64) -> Jump {
     let log = |n: f64| n.max(1e-3).ln();
-    Jump { expected: log(expected), actual: log(actual), sd, allowance }
+    let (expected, actual) = (log(expected), log(actual));
+    Jump { expected, actual, sd, allowance, threshold: CALLS_THRESHOLD }
 }
 
 fn exponential(change: Change) -> Change {

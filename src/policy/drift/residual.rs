@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Direction, THRESHOLD};
+use super::{Change, Direction};
 
 /// Residuals are clipped at so many standard deviations.
 const CLIP: f64 = 3.0;
@@ -43,6 +43,8 @@ pub struct Jump {
     pub sd: f64,
     /// Half of the shift that matters, in standard deviations.
     pub allowance: f64,
+    /// What a sum must exceed.
+    pub threshold: f64,
 }
 
 /// One side of the sum, and the levels since it last was 0.
@@ -125,7 +127,7 @@ impl ResidualWatch {
         let scaled = |score: f64, skew: f64| scale(jump.allowance, skew) * (score - jump.allowance);
         self.up.add(scaled(score, skew), expected, jump.actual);
         self.down.add(scaled(-score, -skew), expected, jump.actual);
-        let change = match (self.up.sum > THRESHOLD, self.down.sum > THRESHOLD) {
+        let change = match (self.up.sum > jump.threshold, self.down.sum > jump.threshold) {
             (true, _) => self.up.change(Direction::Up),
             (false, true) => self.down.change(Direction::Down),
             (false, false) => return None,

@@ -15,7 +15,7 @@ use crate::policy::prior::Prior;
 use crate::policy::reporters::Reporters;
 
 /// First bytes of a stored state; the last is the version of the form.
-const MAGIC: [u8; 8] = *b"PMSTATE\x04";
+const MAGIC: [u8; 8] = *b"PMSTATE\x05";
 
 /// Bytes of the SHA-256 at the end.
 const DIGEST_BYTES: usize = 32;
