@@ -222,6 +222,11 @@ impl Allowance {
     pub const UNBOUNDED: Self =
         Self { multiplier: Multiplier::FREE, per_request_usd: None, unspent_usd: 0.0 };
 
+    /// Whether a budget applies under which nothing has been asked yet, so that nobody has found what a dollar must cost.
+    pub fn is_unpriced(&self) -> bool {
+        self.per_request_usd.is_some() && self.multiplier.is_free() && self.unspent_usd <= 0.0
+    }
+
     /// The same for one who may not draw lots: always the likelier price.
     pub fn certain(self) -> Self {
         Self { multiplier: Multiplier::certain(self.multiplier.likelier()), ..self }

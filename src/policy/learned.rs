@@ -11,6 +11,7 @@ pub use checkup::{ArmReport, Checkup, WatchReport};
 pub use state::{LearnedState, Roster, Settings, StateError};
 
 use super::Typical;
+use super::budget::{Offer, Problem};
 use super::drift::{Alarm, TrafficWatch};
 use super::explore::thrift::{self, Means};
 use super::explore::{Stakes, gamma};
@@ -21,7 +22,7 @@ use super::utility::{Reference, Scale, within_bounds};
 use super::{Ask, Policy, PolicyError, Proposal, Standing, nursery};
 use crate::domain::{
     Arm, ArmDistribution, ArmEstimate, ArmId, Bound, Context, ContextError, DistributionError, FeatureSchema,
-    PolicyVersion, Strategy, UnixMs,
+    Multiplier, PolicyVersion, Strategy, UnixMs,
 };
 
 /// A default that answers faster counts as this fast: below it nobody waits, and noise would pass for a preference.
@@ -155,6 +156,18 @@ impl LearnedPolicy {
         self.roster.added.contains(arm) && self.heard_of(arm) < nursery::LONG_ENOUGH
     }
 
+    /// What a dollar costs besides. The first request of a budget comes before anybody has found that: it is found from what this
+    /// request alone is offered, or the arm that is thought best would be drawn whatever it costs.
+    fn multiplier(&self, ask: &Ask<'_>, estimates: &[ArmEstimate], drawable: &[usize]) -> Multiplier {
+        let told = ask.allowance.multiplier;
+        let Some(budget) = ask.allowance.per_request_usd.filter(|_| ask.allowance.is_unpriced()) else {
+            return told;
+        };
+        let offer = |i: &usize| Offer { utility: estimates[*i].utility, cost_usd: estimates[*i].cost_usd };
+        let found = Problem::new(vec![drawable.iter().map(offer).collect()], budget).solve().multiplier;
+        if ask.exploration.is_greedy() { Multiplier::certain(found.likelier()) } else { found }
+    }
+
     /// Over all eligible arms, and the index of the best at the likelier price of a dollar. Where a budget has two prices the two
     /// distributions are mixed by their shares.
     fn distribution(
@@ -174,7 +187,8 @@ impl LearnedPolicy {
         let reference_usd = self.reference(ask, estimates).cost_usd;
         let own = self.scale(ask, estimates);
         let (mut p, mut best) = (vec![0.0; estimates.len()], 0);
-        for (price, share) in ask.allowance.multiplier.parts() {
+        let multiplier = self.multiplier(ask, estimates, &drawable);
+        for (price, share) in multiplier.parts() {
             let all = own.dearer(price).utilities(estimates);
             let utilities: Vec<f64> = drawable.iter().map(|i| all[*i]).collect();
             let stakes =
@@ -186,7 +200,7 @@ impl LearnedPolicy {
                 thrift::invest(&stakes, first, &means, &ask.exploration, &mut part);
             }
             drawable.iter().zip(part).for_each(|(i, part)| p[*i] += share * part);
-            if price == ask.allowance.multiplier.likelier() {
+            if price == multiplier.likelier() {
                 best = first.map_or(0, |first| drawable[first]);
             }
         }

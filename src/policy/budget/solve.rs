@@ -38,7 +38,7 @@ pub struct Problem {
 
 impl Problem {
     /// No row may be empty.
-    pub(super) fn new(rows: Vec<Arc<[Offer]>>, target_usd: f64) -> Self {
+    pub(in crate::policy) fn new(rows: Vec<Arc<[Offer]>>, target_usd: f64) -> Self {
         Self { rows, target_usd }
     }
 

@@ -3,6 +3,7 @@
 mod comparing;
 mod endurance;
 mod joining;
+mod spending;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
