@@ -45,6 +45,12 @@ impl ArmDrift {
         self.quality.observe(&Jump { expected, actual: value, sd, allowance, threshold: THRESHOLD })
     }
 
+    /// By how much reports lie beside what is expected of them, as an alarm has just found. The caller puts its expectation right:
+    /// nothing of it is taken for normal any more.
+    pub fn moved(&mut self) -> f64 {
+        self.quality.take_centre()
+    }
+
     /// An answer had `tokens`, where `expected` at the median were expected, give or take a factor `exp(sd)`.
     pub fn spent(&mut self, expected: f64, tokens: f64, sd: f64) -> Option<Change> {
         self.cost.observe(&logarithmic(expected, tokens, sd, COST_ALLOWANCE)).map(exponential)

@@ -137,6 +137,11 @@ impl ResidualWatch {
         Some(change)
     }
 
+    /// The mean residual that was taken for normal; from now on 0 is.
+    pub fn take_centre(&mut self) -> f64 {
+        std::mem::take(&mut self.centre)
+    }
+
     /// Divides by the spread when it is above 1, clips, and folds the moments in.
     fn standard(&mut self, score: f64) -> f64 {
         let variance = (self.squares / self.weight / TOLERANCE).max(1.0);

@@ -100,7 +100,7 @@ impl ArmState {
     }
 
     /// Folds a quality report in; `heard` counts the reports on any arm, this one included. Once an alarm says that the arm has
-    /// changed, what was heard before counts for little, and the arm is explored like one that little is known of. Weak reports,
+    /// changed, what was heard before counts for little and at the new level, and the arm is explored like one that little is known of. Weak reports,
     /// and those of reporters that are not believed, raise no alarm.
     ///
     /// # Errors
@@ -112,8 +112,9 @@ impl ArmState {
             return Ok(Vec::new());
         }
         let change = self.drift.rated(expected, report.value, sd);
-        if change.is_some() {
-            self.quality.doubt(EVIDENCE_AFTER_ALARM);
+        if let Some(change) = &change {
+            let by = self.drift.moved();
+            self.quality.moved(by, change.since, EVIDENCE_AFTER_ALARM);
         }
         Ok(change.map(|change| (Signal::Quality, change)).into_iter().collect())
     }

@@ -103,6 +103,12 @@ impl Offset {
         }
     }
 
+    /// Forgets all reports but the last `n`. The level is stale until [`Self::refresh`].
+    pub fn keep_last(&mut self, n: usize) {
+        self.kept.drain(..self.kept.len().saturating_sub(n));
+        self.level = Level::default();
+    }
+
     /// Sums the residuals against the regression `theta`, shape `[d]`, of noise `sigma`.
     pub fn refresh(&mut self, theta: &[f64], sigma: f64) {
         let Some(newest) = self.kept.back() else { return };

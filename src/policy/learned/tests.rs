@@ -3,6 +3,7 @@
 mod comparing;
 mod endurance;
 mod joining;
+mod moving;
 mod spending;
 
 use rand::rngs::StdRng;

@@ -65,6 +65,20 @@ impl Ridge {
         self.with(|sums| sums.fade(share))
     }
 
+    /// Takes all samples so far for samples of a value that is `by` higher: the level has changed, the slopes have not. A later
+    /// correction of one of them moves the coefficients as it should, and the estimated noise by a little more.
+    ///
+    /// # Errors
+    /// When the sums would break; nothing has changed then.
+    pub fn move_level(&mut self, by: f64) -> Result<(), NotPositive> {
+        let Some((weight, of_x, sum)) = self.sums.moments() else { return Ok(()) };
+        let of_x = of_x.to_vec();
+        self.with(|sums| {
+            sums.xy.iter_mut().zip(&of_x).for_each(|(xy, x)| *xy += by * x);
+            sums.yy += by * (2.0 * sum + by * weight);
+        })
+    }
+
     fn with(&mut self, change: impl FnOnce(&mut Sums)) -> Result<(), NotPositive> {
         let mut sums = self.sums.clone();
         change(&mut sums);
