@@ -8,6 +8,9 @@ use crate::domain::Allowance;
 /// An arm is worth a try with money that is left when this many standard deviations could make it the best.
 const HOPE: f64 = 2.0;
 
+/// An arm that costs so many budgets more than the best can be bought too seldom for what is learned of it to be worth its price.
+const OUT_OF_REACH: f64 = 40.0;
+
 /// The best keeps at least this probability.
 const LEAST_OF_BEST: f64 = 0.5;
 
@@ -23,13 +26,15 @@ pub struct Means<'a> {
 }
 
 /// Under a budget an arm is explored less by how many budgets it costs more than the best: what is spent to learn is then a part of
-/// the budget from the first request on (POLICY 4.5). What is spared goes to the best.
+/// the budget from the first request on (POLICY 4.5). Of one that is out of reach less still is spent. What is spared goes to the
+/// best.
 pub fn spare_dear_arms(stakes: &Stakes<'_>, best: usize, means: &Means<'_>, p: &mut [f64]) {
     let Some(budget) = means.allowance.per_request_usd else { return };
     for k in (0..p.len()).filter(|k| *k != best) {
         let extra = stakes.costs_usd[k] - stakes.costs_usd[best];
         if extra > budget {
-            let spared = p[k] * (1.0 - budget / extra);
+            let worth = (OUT_OF_REACH * budget / extra).min(1.0);
+            let spared = p[k] * (1.0 - worth * budget / extra);
             p[k] -= spared;
             p[best] += spared;
         }

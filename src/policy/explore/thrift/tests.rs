@@ -66,20 +66,17 @@ fn what_a_budget_leaves_goes_to_the_dear_arm_that_may_be_better() {
 }
 
 #[test]
-fn an_arm_is_explored_as_rarely_as_it_costs_budgets() {
+fn an_arm_is_explored_as_rarely_as_it_costs_budgets_and_more_rarely_still_out_of_reach() {
     let curious = Stakes { gammas: &[1.0; 3], ..three() };
-    let loose = spread(
-        &curious,
-        &Exploration { max_expected_loss: 1.0, ..Exploration::DEFAULT },
-        &allowance(1.0, 0.0),
-        &[0.0; 3],
-    );
-    let tight = spread(
-        &curious,
-        &Exploration { max_expected_loss: 1.0, ..Exploration::DEFAULT },
-        &allowance(1.45e-4, 0.0),
-        &[0.0; 3],
-    );
-    assert!((tight[2] / loose[2] - 0.01).abs() < 1e-9, "a hundred budgets: {tight:?} {loose:?}");
-    assert_eq!(tight[0], loose[0], "a cheaper arm is paid for by what it saves");
+    let exploration = Exploration { max_expected_loss: 1.0, ..Exploration::DEFAULT };
+    let of = |budget: f64| spread(&curious, &exploration, &allowance(budget, 0.0), &[0.0; 3]);
+    let loose = of(1.0);
+    for (budgets, part) in [(20.0, 1.0), (100.0, 0.4)] {
+        let tight = of(1.45e-2 / budgets);
+        assert!(
+            (tight[2] / loose[2] - part / budgets).abs() < 1e-9,
+            "{budgets} budgets: {tight:?} {loose:?}"
+        );
+        assert_eq!(tight[0], loose[0], "a cheaper arm is paid for by what it saves");
+    }
 }
