@@ -6,6 +6,7 @@ pub mod bucket;
 pub mod cholesky;
 pub mod counter;
 pub mod ewma;
+pub mod normal;
 mod pca;
 
 pub use pca::{Pca, PcaError};

@@ -16,6 +16,7 @@ use super::drift::{Alarm, TrafficWatch};
 use super::explore::thrift::{self, Means};
 use super::explore::{Stakes, gamma};
 use super::heads::{ArmState, Call};
+use super::nursery::Hopes;
 use super::prior::{LevelPrior, Peer};
 use super::reporters::Reporters;
 use super::utility::{Reference, Scale, within_bounds};
@@ -151,9 +152,15 @@ impl LearnedPolicy {
         quality.ridge().evidence().max(quality.reports() as f64)
     }
 
-    /// Whether the arm joined and too little has been heard of it to let it go by its merits.
-    fn is_new(&self, arm: &ArmId) -> bool {
-        self.roster.added.contains(arm) && self.heard_of(arm) < nursery::LONG_ENOUGH
+    /// Whether the arm joined and fewer reports than that, or what stands for them, have come.
+    fn joined_within(&self, arm: &ArmId, reports: f64) -> bool {
+        self.roster.added.contains(arm) && self.heard_of(arm) < reports
+    }
+
+    /// How far the arm's mean quality may be off, one standard deviation.
+    fn level_sd(&self, arm: &ArmId) -> f64 {
+        let ridge = self.state_of(arm).quality().ridge();
+        (ridge.evidence() / ridge.sigma().powi(2) + self.level_prior.own_sd.powi(-2)).sqrt().recip()
     }
 
     /// What a dollar costs besides. The first request of a budget comes before anybody has found that: it is found from what this
@@ -182,8 +189,17 @@ impl LearnedPolicy {
         let gammas: Vec<f64> = drawable.iter().map(gamma_of).collect();
         // Where nothing is known of anybody, nobody is new.
         let seasoned = drawable.iter().any(|i| self.heard_of(&estimates[*i].arm) >= nursery::LONG_ENOUGH);
-        let is_new: Vec<bool> =
-            drawable.iter().map(|i| seasoned && self.is_new(&estimates[*i].arm)).collect();
+        let within =
+            |reports: f64| move |i: &usize| seasoned && self.joined_within(&estimates[*i].arm, reports);
+        let is_new: Vec<bool> = drawable.iter().map(within(nursery::FIRST_LOOK)).collect();
+        let is_young: Vec<bool> = drawable
+            .iter()
+            .map(within(nursery::GROWN))
+            .zip(&is_new)
+            .map(|(young, new)| young && !new)
+            .collect();
+        let level_sds: Vec<f64> = drawable.iter().map(|i| self.level_sd(&estimates[*i].arm)).collect();
+        let hopes = Hopes { is_young: &is_young, level_sds: &level_sds, allowance: &ask.allowance };
         let reference_usd = self.reference(ask, estimates).cost_usd;
         let own = self.scale(ask, estimates);
         let (mut p, mut best) = (vec![0.0; estimates.len()], 0);
@@ -198,6 +214,7 @@ impl LearnedPolicy {
                 let means = Means { allowance: &ask.allowance, doubts: &doubts, is_new: &is_new };
                 thrift::spare_dear_arms(&stakes, first, &means, &mut part);
                 thrift::invest(&stakes, first, &means, &ask.exploration, &mut part);
+                nursery::raise(&stakes, first, &hopes, &ask.exploration, &mut part);
             }
             drawable.iter().zip(part).for_each(|(i, part)| p[*i] += share * part);
             if price == multiplier.likelier() {
@@ -243,7 +260,7 @@ impl Policy for LearnedPolicy {
     fn standing(&self, arm: &ArmId) -> Option<Standing> {
         if self.roster.removed.contains(arm) {
             Some(Standing::Removed)
-        } else if self.is_new(arm) {
+        } else if self.joined_within(arm, nursery::LONG_ENOUGH) {
             Some(Standing::Nursery)
         } else {
             (self.arms.contains_key(arm) || self.roster.added.contains(arm)).then_some(Standing::Steady)

@@ -119,7 +119,11 @@ fn one(
     let cases = shuffled(&world.training, seed);
     let (from, quarter) = (cases.len() / 2, cases.len() * 3 / 4);
     let there = Live::new(world, *options, &Joins { arm, from: 0 }, seed)?.run(&cases, &preference);
-    let joined = Live::new(world, *options, &Joins { arm, from }, seed)?.run(&cases, &preference);
+    let joins = Joins { arm, from };
+    let mut live = Live::new(world, *options, &joins, seed)?;
+    let mut joined = live.run(&cases[..from], &preference);
+    live.pupil.joined(arm);
+    joined.extend(live.run(&cases[from..], &preference));
     let share =
         |steps: &[Step]| steps.iter().map(|s| s.chances[arm]).sum::<f64>() / steps.len().max(1) as f64;
     let steady = share(&there[quarter.min(there.len())..]);

@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::BenchOptions;
 use super::world::{Case, World};
-use crate::domain::{Allowance, Arm, Constraints, PolicyVersion, Preference, UnixMs};
+use crate::domain::{Allowance, Arm, ArmPrior, Constraints, PolicyVersion, Preference, UnixMs};
 use crate::policy::explore::draw;
 use crate::policy::{
     Ask, Bill, Exploration, LearnedPolicy, LearnedState, Learner, Observation, Policy, Prior, Provenance,
@@ -63,6 +63,12 @@ impl<'a> Pupil<'a> {
     /// Is told that a prompt was asked.
     pub fn asked(&mut self, case: &Case, at: UnixMs) {
         self.apply(&Observation::Asked { context: &case.context, at });
+    }
+
+    /// Is told that arm `k` has joined, as the service tells its learner of a model that is new in the configuration.
+    pub fn joined(&mut self, k: usize) {
+        let (arm, prior) = (&self.world.arms[k].id, &ArmPrior::Unknown);
+        self.apply(&Observation::Added { arm, prior });
     }
 
     /// Is told what `arm`, at its price of that time, cost on a prompt.
