@@ -157,6 +157,11 @@ pub struct Reporters {
 }
 
 impl Reporters {
+    /// Whether all reports so far came from one key, or from none: there is nobody whom another could speak against.
+    pub fn is_one_voice(&self) -> bool {
+        self.keys.len() <= 1
+    }
+
     /// Has heard nobody.
     pub fn new(guard: GuardSettings) -> Self {
         Self {

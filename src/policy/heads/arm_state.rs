@@ -100,21 +100,31 @@ impl ArmState {
     }
 
     /// Folds a quality report in; `heard` counts the reports on any arm, this one included. Once an alarm says that the arm has
-    /// changed, what was heard before counts for little and at the new level, and the arm is explored like one that little is known of. Weak reports,
-    /// and those of reporters that are not believed, raise no alarm.
+    /// changed, what was heard before counts for little, and the arm is explored like one that little is known of. Where all
+    /// reports come from `one_voice` its level moves at once; where there are several, one of them could move it to where it
+    /// likes, so the new level has to be heard. Weak reports, and those of reporters that are not believed, raise no alarm.
     ///
     /// # Errors
     /// When the sums would break; nothing has changed then.
-    pub fn rated(&mut self, report: &Report<'_>, heard: u64) -> Result<Changes, NotPositive> {
+    pub fn rated(
+        &mut self,
+        report: &Report<'_>,
+        heard: u64,
+        one_voice: bool,
+    ) -> Result<Changes, NotPositive> {
         let (expected, sd) = self.quality.expected(report, &mut Vec::new());
         self.quality.observe(report, heard)?;
         if report.replaces.is_some() || report.weight < LEAST_WATCHED {
             return Ok(Vec::new());
         }
         let change = self.drift.rated(expected, report.value, sd);
-        if let Some(change) = &change {
-            let by = self.drift.moved();
-            self.quality.moved(by, change.since, EVIDENCE_AFTER_ALARM);
+        match &change {
+            Some(change) if one_voice => {
+                let by = self.drift.moved();
+                self.quality.moved(by, change.since, EVIDENCE_AFTER_ALARM);
+            }
+            Some(_) => self.quality.doubt(EVIDENCE_AFTER_ALARM),
+            None => {}
         }
         Ok(change.map(|change| (Signal::Quality, change)).into_iter().collect())
     }

@@ -85,6 +85,14 @@ impl QualityHead {
         (self.ridge.mean(report.x).clamp(0.0, 1.0), sd)
     }
 
+    /// Lets the reports so far count for `most` at the most: the arm is no longer what they say. Should the sums not allow it,
+    /// they stay.
+    pub fn doubt(&mut self, most: f64) {
+        if self.ridge.doubt(most).is_ok() {
+            self.offset.refresh(self.ridge.theta(), self.ridge.sigma());
+        }
+    }
+
     /// The arm's level has moved by `by` within its last `since` reports: those so far count for `most` at the most, and as if they
     /// had been given at the new level, so that what is good at which prompts is kept. The quick correction looks at what came since.
     /// Should the sums not allow it, they stay.

@@ -280,7 +280,8 @@ impl LearnedState {
     /// Puts a report into an arm's head.
     pub(super) fn observe(&mut self, arm: &ArmId, report: &Report<'_>) -> Result<(), LearnError> {
         let heard = self.heard + u64::from(report.replaces.is_none());
-        self.change(arm, |state| state.rated(report, heard))?;
+        let one_voice = self.reporters.is_one_voice();
+        self.change(arm, |state| state.rated(report, heard, one_voice))?;
         self.heard = heard;
         Ok(())
     }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::domain::KeyId;
 use crate::policy::drift::{Direction, Signal};
 
 /// A context that somebody made to do harm, or a usual one.
@@ -170,9 +171,16 @@ fn an_alarm_is_kept_and_earlier_reports_count_for_little_from_then_on() {
 
 #[test]
 fn a_revision_of_a_report_from_before_an_alarm_takes_back_what_is_left_of_it() {
-    let (id, x) = (ArmId::from("a"), context(&[0.5, -0.5]));
+    let (id, other, x) = (ArmId::from("a"), ArmId::from("b"), context(&[0.5, -0.5]));
     let run = |first: f64| {
         let mut state = fresh();
+        // Two voices, so that an alarm moves nothing: by how much it would is found with what was said by then.
+        for (tick, key) in [(1, KeyId::from("k1")), (2, KeyId::from("k2"))] {
+            let from = Provenance { key: Some(&key), ..Provenance::default() };
+            let (arm, context, value, weight) = (&other, &x, 0.5, 1.0);
+            let said = Observation::Quality { arm, context, value, weight, tick, replaces: None, from };
+            state.apply(&said).unwrap();
+        }
         for tick in 1..=400u64 {
             let even = if tick % 2 == 0 { 0.05 } else { -0.05 };
             let value = if tick == 200 { first } else { even + if tick > 300 { 0.2 } else { 0.8 } };
