@@ -50,7 +50,7 @@ impl PaceSettings {
         every_requests: 25,
         every_ms: 1000,
         credit: 40.0,
-        debt: 300.0,
+        debt: 3000.0,
         horizon: 300.0,
         target_range: (0.2, 3.0),
         ratio_decay: 0.98,
@@ -59,6 +59,8 @@ impl PaceSettings {
 
 /// Settled calls that the ratio of actual to expected cost starts with, as if they had met it.
 const RATIO_GUESS: f64 = 20.0;
+/// One dear call counts for at most so many budgets in it.
+const MOST_BUDGETS: f64 = 300.0;
 /// The ratio is believed within these bounds.
 const RATIO_RANGE: (f64, f64) = (0.25, 20.0);
 
@@ -136,7 +138,7 @@ impl Pacer {
         self.bank(actual_usd - expected_usd);
         if self.budget > 0.0 {
             // One dear call may not drown all others.
-            let in_budgets = |usd: f64| (usd / self.budget).clamp(0.0, self.settings.debt);
+            let in_budgets = |usd: f64| (usd / self.budget).clamp(0.0, MOST_BUDGETS);
             let keep = self.settings.ratio_decay;
             self.actual = keep * self.actual + in_budgets(actual_usd);
             self.expected = keep * self.expected + in_budgets(expected_usd);

@@ -112,7 +112,7 @@ fn savings_are_spent_up_to_the_credit_and_no_more() {
     assert_eq!(pacer.bank_usd(), -40.0);
     assert!((pacer.target_usd() - (1.0 + 40.0 / 300.0)).abs() < 1e-12);
     (0..500).for_each(|_| pacer.requested(vec![offer(1.0, 9.0)].into(), 1.0, 9.0));
-    assert_eq!((pacer.bank_usd(), pacer.target_usd()), (300.0, 0.2));
+    assert_eq!((pacer.bank_usd(), pacer.target_usd()), (3000.0, 0.2));
 }
 
 #[test]
@@ -170,4 +170,13 @@ proptest! {
         let price = |target: f64| Problem::new(rows.clone(), target).solve().multiplier.mean();
         prop_assert!(price(a.min(b)) >= price(a.max(b)) * (1.0 - 1e-6));
     }
+}
+
+#[test]
+fn a_debt_of_many_budgets_is_paid_back_and_not_forgiven() {
+    let mut pacer = Pacer::new(PaceSettings::DEFAULT);
+    pacer.requested(Arc::from([Offer { utility: 1.0, cost_usd: 1.0 }]), 1.0, 1.0);
+    (0..4).for_each(|_| pacer.settled(1.0, 501.0));
+    assert!((pacer.bank_usd() - 2000.0).abs() < 1e-6, "{}", pacer.bank_usd());
+    assert!((pacer.target_usd() - 0.2).abs() < 1e-12, "the least that is spent is a fifth");
 }
