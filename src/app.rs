@@ -234,7 +234,7 @@ fn build(settings: Settings) -> Result<Service, AppError> {
     let fleet = fleet::of(&settings, None)?;
     let metrics = fleet::names(&settings, |routes, arms| Metrics::new(routes, arms));
     let featurizer = Arc::new(Featurizer::built_in()?);
-    let store = Store::open(StoreOptions::at(settings.store.path.clone()))?;
+    let store = Store::open(StoreOptions::at(settings.store.address.clone()))?;
     fleet::keep_prices(&settings, &store)?;
     let metrics = Arc::new(metrics);
     let reader = reader(settings.embedder.clone(), Arc::clone(&featurizer), Arc::clone(&metrics))?;

@@ -2,7 +2,7 @@
 
 use super::AppError;
 use crate::config::ExperimentSettings;
-use crate::domain::{AdminEvent, EventBody, Experiment};
+use crate::domain::{AdminEvent, EventBody, Experiment, Seq};
 use crate::offline::admission::admitted;
 use crate::offline::bundle::Bundle;
 use crate::routing::Featurizer;
@@ -17,11 +17,13 @@ pub(super) fn tell(
     let wanted = &settings.experiment;
     let fault = |message: String| AppError::Experiment { name: wanted.name.clone(), message };
     let known = |other: &Experiment| other.name == wanted.name && other.policy == wanted.policy;
-    let began = store.admin_events(*store.committed().borrow())?.into_iter().any(|event| match event.body {
-        EventBody::Admin(AdminEvent::ExperimentStarted { experiment }) => known(&experiment),
-        _ => false,
-    });
-    if began {
+    let began = || -> Result<bool, AppError> {
+        Ok(store.admin_events(Seq(u64::MAX))?.into_iter().any(|event| match event.body {
+            EventBody::Admin(AdminEvent::ExperimentStarted { experiment }) => known(&experiment),
+            _ => false,
+        }))
+    };
+    if began()? {
         return Ok(());
     }
     let bundle = match store.policy(&wanted.policy)? {
@@ -34,7 +36,10 @@ pub(super) fn tell(
             Some(admitted(&bundle, store, featurizer).map_err(|e| fault(e.to_string()))?)
         }
     };
-    store.start_experiment(bundle, wanted.clone())?.map_err(|refused| fault(refused.to_string()))?;
+    if let Err(refused) = store.start_experiment(bundle, wanted.clone())? {
+        // Another replica that started at the same time may have begun it.
+        return if began()? { Ok(()) } else { Err(fault(refused.to_string())) };
+    }
     tracing::info!(experiment = %wanted.name, policy = %wanted.policy, share = wanted.share, "an experiment begins");
     Ok(())
 }

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use super::AppError;
 use crate::config::{PriorSource, Settings};
-use crate::domain::{AdminEvent, ArmId, ArmPrior, EventBody, RatedSums, Seq};
+use crate::domain::{AdminEvent, ArmId, ArmPrior, RatedSums};
 use crate::learning::LearningHandle;
 use crate::math::cholesky::{packed_len, rank_one};
 use crate::policy::Standing;
 use crate::routing::RouteStrategy;
 use crate::service::Reader;
-use crate::store::Store;
+use crate::store::{Appended, Store};
 use crate::wire::chat::prompt_of_text;
 
 /// Reports on some arm that make a deployment a running one, whose further arms are new.
@@ -21,13 +21,38 @@ const MOST_ROWS: usize = 5000;
 const LEAST_ROWS: usize = 10;
 
 /// Appends what has changed and waits until requests see it. Nothing on a first start without priors. What can go wrong with a prior
-/// does so before anything is appended.
+/// does so before anything is appended. Of several replicas that start together the first appends, and the others see that it has.
 pub(super) async fn tell(
     settings: &Settings,
     reader: &Reader,
     store: &Store,
     learning: &LearningHandle,
 ) -> Result<(), AppError> {
+    let mut status = learning.watch();
+    loop {
+        // Before the policy is looked at, which may be newer.
+        let seen = status.borrow_and_update().published;
+        let events = changes(settings, reader, learning).await?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        let last = match store.append_orders(seen, events).await? {
+            Appended::Here(last) | Appended::Elsewhere(last) => last,
+        };
+        // The learner's end of the channel lives as long as the program does.
+        let told = status.wait_for(|s| s.published >= last || s.unwell.is_some()).await;
+        if told.is_ok_and(|status| status.unwell.is_some()) {
+            return Ok(());
+        }
+    }
+}
+
+/// What the log does not know yet, told in one line each.
+async fn changes(
+    settings: &Settings,
+    reader: &Reader,
+    learning: &LearningHandle,
+) -> Result<Vec<AdminEvent>, AppError> {
     let policy = learning.policy();
     let present = policy.present();
     let running = present.iter().any(|(_, reports)| *reports >= RUNNING);
@@ -46,14 +71,7 @@ pub(super) async fn tell(
         tracing::info!(%arm, "the model is new to the router");
         events.push(AdminEvent::ArmAdded { arm: arm.clone(), prior });
     }
-    let mut last = Seq(0);
-    for event in events {
-        last = store.append(EventBody::Admin(event)).await?;
-    }
-    let mut status = learning.watch();
-    // The learner's end of the channel lives as long as the program does.
-    let _seen = status.wait_for(|s| s.published >= last || s.unwell.is_some()).await;
-    Ok(())
+    Ok(events)
 }
 
 /// Whether some route learns about it.

@@ -57,7 +57,7 @@ fn sound_json(args: &Args, settings: &Settings) -> Value {
         "ok": true,
         "file": args.config,
         "listen": settings.server.listen,
-        "store": settings.store.path,
+        "store": settings.store.address.to_string(),
         "catalog_version": settings.catalog.version(),
         "routes": routes,
         "models": models,
@@ -97,7 +97,7 @@ fn price_from(arm: &Arm, settings: &Settings) -> &'static str {
 
 fn write_summary(args: &Args, settings: &Settings, out: &mut dyn Write) -> std::io::Result<()> {
     writeln!(out, "{}: no faults", args.config.display())?;
-    writeln!(out, "listens on {}, store {}\n", settings.server.listen, settings.store.path.display())?;
+    writeln!(out, "listens on {}, store {}\n", settings.server.listen, settings.store.address)?;
     let routes = settings.routes.iter().map(|route| {
         let count = format!("{} models", route.arms.len());
         let strategy = route.strategy.kind().as_str().to_owned();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::recorded::named;
 use super::{output, serve};
 use crate::service::{DecisionView, reference, view};
 use crate::store::{Store, StoreOptions};
@@ -18,23 +19,23 @@ pub(super) struct ExplainArgs {
     /// The configuration that names the store.
     #[arg(long, value_name = "FILE", conflicts_with = "store")]
     config: Option<PathBuf>,
-    /// The store's file.
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
+    /// The store: a file, or a URL of Postgres.
+    #[arg(long, value_name = "STORE")]
+    store: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let path = match &args.store {
-        Some(path) => path.clone(),
-        None => serve::settings(args.config.as_deref())?.store.path,
+    let address = match &args.store {
+        Some(text) => named(text)?,
+        None => serve::settings(args.config.as_deref())?.store.address,
     };
-    if !path.exists() {
-        bail!("there is no store {}: name it with --store or --config", path.display());
+    if address.is_missing() {
+        bail!("there is no store {address}: name it with --store or --config");
     }
-    let store = Store::open(StoreOptions::at(path))?;
+    let store = Store::open(StoreOptions::at(address))?;
     let record = store.record(&reference(&args.id), None);
     store.close();
     let record = record?.with_context(|| format!("no decision or completion has the id {:?}", args.id))?;

@@ -1,7 +1,7 @@
 //! `pointsman keys`: client keys. A key is shown once, when it is made; the store keeps its SHA-256.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -9,7 +9,7 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::check::write_table;
-use crate::config::{self, DEFAULT_FILE, DEFAULT_STORE_FILE};
+use super::recorded::address;
 use crate::domain::{BudgetLimits, KeyId, RouteName};
 use crate::service::{self, KeyOrder, KeyView, make_key};
 use crate::store::{Scope, Store, StoreOptions};
@@ -26,9 +26,9 @@ pub struct Args {
     /// The configuration that names the store; its provider keys are not needed
     #[arg(long, value_name = "FILE", global = true, conflicts_with = "store")]
     pub config: Option<PathBuf>,
-    /// The store itself
-    #[arg(long, value_name = "PATH", global = true)]
-    pub store: Option<PathBuf>,
+    /// The store itself: a file, or a URL of Postgres
+    #[arg(long, value_name = "STORE", global = true)]
+    pub store: Option<String>,
     /// Print JSON
     #[arg(long, global = true)]
     pub json: bool,
@@ -124,28 +124,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn execute(args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let path = store_path(args)?;
-    if !matches!(args.command, Command::Create(_)) && !path.exists() {
-        bail!("there is no store at {}; `pointsman keys create` makes one", path.display());
+    let address = address(args.store.as_deref(), args.config.as_deref())?;
+    if !matches!(args.command, Command::Create(_)) && address.is_missing() {
+        bail!("there is no store at {address}; `pointsman keys create` makes one");
     }
     let store =
-        Store::open(StoreOptions::at(&path)).with_context(|| format!("opening {}", path.display()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Store::open(StoreOptions::at(address.clone())).with_context(|| format!("opening {address}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let done = runtime.block_on(command(args, &store, out));
     store.close();
     done
-}
-
-/// The store that is named, else the one of the configuration, else the default one.
-fn store_path(args: &Args) -> anyhow::Result<PathBuf> {
-    match (&args.store, &args.config) {
-        (Some(path), _) => Ok(path.clone()),
-        (None, Some(file)) => Ok(config::load_store(file)?.path),
-        (None, None) if Path::new(DEFAULT_FILE).exists() => {
-            Ok(config::load_store(Path::new(DEFAULT_FILE))?.path)
-        }
-        (None, None) => Ok(PathBuf::from(DEFAULT_STORE_FILE)),
-    }
 }
 
 async fn command(args: &Args, store: &Store, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -231,6 +219,8 @@ fn budget_text(limits: &BudgetLimits) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use serde_json::Value;
     use sha2::Digest;
 
@@ -238,7 +228,8 @@ mod tests {
 
     fn run_in(folder: &Path, command: Command, json: bool) -> anyhow::Result<String> {
         let mut out = Vec::new();
-        let args = Args { command, config: None, store: Some(folder.join("s.db")), json };
+        let args =
+            Args { command, config: None, store: Some(folder.join("s.db").display().to_string()), json };
         execute(&args, &mut out).map(|()| String::from_utf8(out).unwrap())
     }
 

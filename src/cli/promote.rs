@@ -1,6 +1,6 @@
 //! `pointsman promote`: a bundle takes over. It is written into the store's log; a running service goes over within a second.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::output;
-use crate::config::{self, DEFAULT_FILE, DEFAULT_STORE_FILE};
+use super::recorded::address;
 use crate::domain::{
     CanaryGuard, CanaryGuards, Experiment, ExperimentEnd, ExperimentName, PolicyVersion, RouteName, Seq,
     Stage, share_of,
@@ -44,9 +44,9 @@ pub(super) struct PromoteArgs {
     /// [default: all four].
     #[arg(long = "guard", value_name = "NAME=LIMIT", requires = "canary", value_parser = guard)]
     guards: Vec<(CanaryGuard, f64)>,
-    /// The store's file [default: the one of the configuration].
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
-    store: Option<PathBuf>,
+    /// The store: a file, or a URL of Postgres [default: the one of the configuration].
+    #[arg(long, value_name = "STORE", conflicts_with = "config")]
+    store: Option<String>,
     /// The configuration that names the store; its provider keys are not needed.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -70,17 +70,12 @@ fn guard(text: &str) -> Result<(CanaryGuard, f64), String> {
 }
 
 pub(super) fn run(args: &PromoteArgs) -> anyhow::Result<ExitCode> {
-    let path = match (&args.store, &args.config) {
-        (Some(path), _) => path.clone(),
-        (None, Some(file)) => config::load_store(file)?.path,
-        (None, None) if Path::new(DEFAULT_FILE).exists() => config::load_store(Path::new(DEFAULT_FILE))?.path,
-        (None, None) => PathBuf::from(DEFAULT_STORE_FILE),
-    };
-    if !path.exists() {
-        bail!("there is no store {}: name it with --store or --config", path.display());
+    let address = address(args.store.as_deref(), args.config.as_deref())?;
+    if address.is_missing() {
+        bail!("there is no store {address}: name it with --store or --config");
     }
     let store =
-        Store::open(StoreOptions::at(&path)).with_context(|| format!("opening {}", path.display()))?;
+        Store::open(StoreOptions::at(address.clone())).with_context(|| format!("opening {address}"))?;
     let done = act(args, &store);
     store.close();
     done.map(|()| ExitCode::SUCCESS)
@@ -157,8 +152,12 @@ fn running(store: &Store) -> anyhow::Result<Option<Stage>> {
 /// Takes a running challenger back; without one, what was in place before takes over.
 fn roll_back(args: &PromoteArgs, store: &Store) -> anyhow::Result<()> {
     if let Some(running) = running(store)? {
-        let ended =
-            store.end_experiment(running.since, ExperimentEnd::RolledBack, "by an operator".to_owned())?;
+        let ended = store.end_experiment(
+            None,
+            running.since,
+            ExperimentEnd::RolledBack,
+            "by an operator".to_owned(),
+        )?;
         let name = running.experiment.name;
         let seq = ended.with_context(|| format!("the experiment {name} has just changed: look at --list"))?;
         noted(store, "experiment_rolled_back", name.as_str())?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 
 use super::progress::Progress;
@@ -13,15 +13,15 @@ use crate::embed::{Encoder, EncoderOptions};
 use crate::offline::dataset::Dataset;
 use crate::offline::vectors::vectors;
 use crate::routing::Featurizer;
-use crate::store::{Store, StoreOptions};
+use crate::store::{PASSWORD_ENV, Store, StoreAddress, StoreOptions};
 use crate::wire::chat::prompt_of_text;
 
 /// Where the recorded requests come from.
 #[derive(Debug, Clone, Args)]
 pub(super) struct From {
-    /// A store's file [default: the one of pointsman.toml, else pointsman.db].
+    /// A store: a file, or a URL of Postgres [default: the one of pointsman.toml, else pointsman.db].
     #[arg(long, value_name = "STORE", conflicts_with = "data")]
-    pub(super) traces: Option<PathBuf>,
+    pub(super) traces: Option<String>,
     /// A folder with prompts.jsonl.gz and outcomes.csv.gz.
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
@@ -33,16 +33,30 @@ pub(super) struct From {
 impl From {
     /// Opens the log. The service may be running on it.
     pub(super) fn store(&self) -> anyhow::Result<Store> {
-        let path = match &self.traces {
-            Some(path) => path.clone(),
-            None if Path::new(DEFAULT_FILE).exists() => config::load_store(Path::new(DEFAULT_FILE))?.path,
-            None => PathBuf::from(DEFAULT_STORE_FILE),
-        };
-        if !path.exists() {
-            bail!("there is no store {}: name it with --traces, or a folder with --data", path.display());
+        let address = address(self.traces.as_deref(), None)?;
+        if address.is_missing() {
+            bail!("there is no store {address}: name it with --traces, or a folder with --data");
         }
-        Store::open(StoreOptions::at(&path)).with_context(|| format!("opening {}", path.display()))
+        Store::open(StoreOptions::at(address.clone())).with_context(|| format!("opening {address}"))
     }
+}
+
+/// The store that is named, else the one of the configuration that is named, else of the one that lies here, else the default one.
+pub(super) fn address(store: Option<&str>, config: Option<&Path>) -> anyhow::Result<StoreAddress> {
+    let env = |name: &str| std::env::var(name).ok();
+    let here = Path::new(DEFAULT_FILE);
+    match (store, config) {
+        (Some(text), _) => named(text),
+        (None, Some(file)) => Ok(config::load_store(file, &env)?.address),
+        (None, None) if here.exists() => Ok(config::load_store(here, &env)?.address),
+        (None, None) => Ok(PathBuf::from(DEFAULT_STORE_FILE).into()),
+    }
+}
+
+/// A store by what an option says.
+pub(super) fn named(text: &str) -> anyhow::Result<StoreAddress> {
+    let password = std::env::var(PASSWORD_ENV).ok();
+    StoreAddress::named(text, password.as_deref()).map_err(|why| anyhow!("the store's URL {why}"))
 }
 
 /// A folder in memory with one context and one vector a prompt.
@@ -70,6 +84,10 @@ impl Folder {
 
 /// The settings of a configuration, without its secrets: nothing is called.
 pub(super) fn settings(file: &Path) -> anyhow::Result<Settings> {
-    let env = |name: &str| (name != "POINTSMAN_LISTEN").then(|| "unused offline".to_owned());
+    let env = |name: &str| match name {
+        "POINTSMAN_LISTEN" => None,
+        PASSWORD_ENV => std::env::var(name).ok(),
+        _ => Some("unused offline".to_owned()),
+    };
     Ok(config::load(file, &env)?)
 }

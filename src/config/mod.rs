@@ -142,13 +142,14 @@ fn checked<T>(
     if source.is_sound() { Ok(made) } else { Err(source.into_faults(file)) }
 }
 
-/// Reads `[store]` of `path` alone: for commands that need no provider and so none of its secrets.
+/// Reads `[store]` of `path` alone: for commands that need no provider and so none of its secrets. Of `env` the database's password
+/// may be asked for.
 ///
 /// # Errors
 /// When the file cannot be read, is no TOML, or `[store]` has faults.
-pub fn load_store(path: &Path) -> Result<StoreSettings, ConfigFaults> {
+pub fn load_store(path: &Path, env: Env<'_>) -> Result<StoreSettings, ConfigFaults> {
     let text = read(path)?;
-    checked(&text, path, &|_| None, |root, check| {
+    checked(&text, path, env, |root, check| {
         let raw = raw::RawStore::read(root.section("store"));
         check.store(&raw)
     })

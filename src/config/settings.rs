@@ -15,6 +15,7 @@ use crate::http::Tls;
 use crate::policy::GuardSettings;
 use crate::routing::Route;
 use crate::service::{BudgetPlan, CacheSettings, JudgeSettings};
+use crate::store::StoreAddress;
 
 /// Everything that the service is started from.
 #[derive(Debug, Clone)]
@@ -125,8 +126,8 @@ pub enum StorePrompts {
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// The SQLite file; a relative path in a file counts from that file's folder.
-    pub path: PathBuf,
+    /// A file of SQLite or a database of Postgres; a relative path in a file counts from that file's folder.
+    pub address: StoreAddress,
     /// How much of a prompt is kept.
     pub store_prompts: StorePrompts,
 }
@@ -136,7 +137,7 @@ pub const DEFAULT_STORE_FILE: &str = "pointsman.db";
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { path: PathBuf::from(DEFAULT_STORE_FILE), store_prompts: StorePrompts::None }
+        Self { address: PathBuf::from(DEFAULT_STORE_FILE).into(), store_prompts: StorePrompts::None }
     }
 }
 

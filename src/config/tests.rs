@@ -61,7 +61,7 @@ fn with_route(more: &str) -> String {
 fn the_example_loads_and_says_what_it_means() {
     let s = good(EXAMPLE);
     assert_eq!(s.server, ServerSettings::default());
-    assert_eq!(s.store.path, PathBuf::from("conf/pointsman.db"));
+    assert_eq!(s.store.address, PathBuf::from("conf/pointsman.db").into());
     assert_eq!(s.learning, LearningSettings::default());
     assert_eq!(s.embedder, EmbedderSettings { threads: 2, ..EmbedderSettings::default() });
     let ids: Vec<_> = s.providers.iter().map(|p| p.id.as_str()).collect();
@@ -303,7 +303,7 @@ fn each_fault_in_a_routes_models_is_named() {
 
 #[test]
 fn what_comes_later_is_refused_by_name() {
-    one_fault(&with("[store]\nurl = \"postgres://h/db\"\n"), "8 store.url", "not supported in this version");
+    one_fault(&with("[store]\nurl = \"postgres://h/db\"\n"), "8 store.url", "another machine");
     one_fault(&with("[embedder]\nkind = \"static\"\n"), "8 embedder.kind", "not supported in this version");
     one_fault(&with("[embedder]\nkind = \"studnet\"\n"), "8 embedder.kind", "did you mean `student`?");
     one_fault(&with("[server]\nlisten = \":8080\"\n"), "8 server.listen", "IP:PORT");
@@ -327,7 +327,7 @@ fn without_a_file_every_key_in_the_environment_counts() {
     let [auto] = &s.routes[..] else { panic!("{:?}", s.routes) };
     assert_eq!(auto.default.as_str(), "anthropic/claude-haiku-4-5");
     assert_eq!(auto.arms.len(), s.catalog.arms().len());
-    assert_eq!(s.store.path, PathBuf::from("pointsman.db"));
+    assert_eq!(s.store.address, PathBuf::from("pointsman.db").into());
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn a_file_that_is_absent_or_too_large_is_one_fault() {
     let path = folder.path().join("pointsman.toml");
     assert!(load(&path, &all_keys).unwrap_err().to_string().contains("pointsman init"));
     std::fs::write(&path, with("")).unwrap();
-    assert_eq!(load(&path, &all_keys).unwrap().store.path, folder.path().join("pointsman.db"));
+    assert_eq!(load(&path, &all_keys).unwrap().store.address, folder.path().join("pointsman.db").into());
     std::fs::write(&path, " ".repeat(5 << 20)).unwrap();
     assert!(load(&path, &all_keys).unwrap_err().to_string().contains("at most"));
 }

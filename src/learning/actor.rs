@@ -246,12 +246,11 @@ impl Actor {
         Ok(())
     }
 
-    /// Lets the experiment go on, or ends it.
+    /// Lets the experiment go on, or ends it; of several replicas the one that leads does.
     fn act(&self) -> Result<(), StoreError> {
-        let Some(canary) = self.canary.as_ref().filter(|_| self.status.unwell.is_none()) else {
-            return Ok(());
-        };
-        canary.act(&self.store).inspect_err(|error| {
+        let canary = self.canary.as_ref().filter(|_| self.status.unwell.is_none());
+        let Some((canary, lead)) = canary.zip(self.store.lead()) else { return Ok(()) };
+        canary.act(&self.store, lead).inspect_err(|error| {
             tracing::warn!(%error, "what becomes of the experiment is not in the log yet; it is tried again");
         })
     }
@@ -339,12 +338,14 @@ impl Actor {
         self.told_alarms = policy.alarms_raised();
     }
 
+    /// Of several replicas the one that leads saves: the state is the same in all.
     fn save(&mut self) -> Result<(), StoreError> {
         let seq = self.status.applied;
         self.tried = seq;
+        let Some(lead) = self.store.lead() else { return Ok(()) };
         match catch_unwind(AssertUnwindSafe(|| self.learner.to_bytes())) {
             Ok(state) => {
-                self.store.save_checkpoint(seq, state)?;
+                self.store.save_checkpoint(lead, seq, state)?;
                 self.status.checkpoint = seq;
                 Ok(())
             }

@@ -17,7 +17,7 @@ use crate::domain::{
 };
 use crate::ope::split::{GuardReading, GuardVerdict, Outcome, Split};
 use crate::policy::{Learner, Policy};
-use crate::store::{ScannedRow, Store, StoreError, stage};
+use crate::store::{Lead, ScannedRow, Store, StoreError, stage};
 
 /// Rated decisions that are remembered: the first report on each counts.
 const REMEMBERED: usize = 65_536;
@@ -155,22 +155,23 @@ impl Canary {
     }
 
     /// Decides, and writes the decision into the log. What could not be written is decided again with the next events.
-    pub(super) fn act(&self, store: &Store) -> Result<(), StoreError> {
+    pub(super) fn act(&self, store: &Store, lead: Lead) -> Result<(), StoreError> {
         let stage = &self.stage;
         let name = &stage.experiment.name;
         let written = match self.next() {
             None => return Ok(()),
             Some(Next::Ramp(to)) => {
                 tracing::info!(experiment = %name, share = to, "every guard holds: the challenger gets more of the traffic");
-                store.ramp_experiment(stage, to)?
+                store.ramp_experiment(lead, stage, to)?
             }
             Some(Next::Promote) => {
                 tracing::info!(experiment = %name, policy = %stage.experiment.policy, "every guard holds: the challenger takes over");
-                store.end_experiment(stage.since, ExperimentEnd::Promoted, "every guard holds".to_owned())?
+                let why = "every guard holds".to_owned();
+                store.end_experiment(Some(lead), stage.since, ExperimentEnd::Promoted, why)?
             }
             Some(Next::RollBack(why)) => {
                 tracing::warn!(experiment = %name, why, "the challenger is taken back");
-                store.end_experiment(stage.since, ExperimentEnd::RolledBack, why)?
+                store.end_experiment(Some(lead), stage.since, ExperimentEnd::RolledBack, why)?
             }
         };
         if written.is_none() {

@@ -194,7 +194,7 @@ impl Service {
         if name.is_some_and(|name| !stage.is(name)) {
             return Err(PolicyChangeError::NoExperiment);
         }
-        let done = self.store.end_experiment(stage.since, end, "by an operator".to_owned())?;
+        let done = self.store.end_experiment(None, stage.since, end, "by an operator".to_owned())?;
         done.ok_or(PolicyChangeError::NoExperiment)
     }
 }

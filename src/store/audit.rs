@@ -1,8 +1,8 @@
 //! Who changed what: one row for each order of an operator.
 
-use rusqlite::{Row, params};
 use serde::Serialize;
 
+use super::db::{Result as DbResult, Row, params};
 use super::log::Log;
 use super::{Store, StoreError};
 use crate::domain::UnixMs;
@@ -33,15 +33,9 @@ impl Entry {
     }
 
     pub(super) fn write(self, log: &Log<'_>) -> Result<(), StoreError> {
-        log.tx()
-            .prepare_cached(
-                "INSERT INTO audit (at_ms, who, what, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )
-            .and_then(|mut insert| {
-                insert.execute(params![log.now().0, self.who, self.what, self.subject, self.detail])
-            })
-            .map(drop)
-            .map_err(StoreError::sqlite("writing the audit table"))
+        let sql = "INSERT INTO audit (at_ms, who, what, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let bound = params![log.now().0, &self.who, self.what, &self.subject, self.detail.as_ref()];
+        log.db().execute(sql, bound).map(drop).map_err(StoreError::doing("writing the audit table"))
     }
 }
 
@@ -96,19 +90,13 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub fn audit(&self, before: Option<i64>, limit: usize) -> Result<Vec<AuditRow>, StoreError> {
-        self.readers().with(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT id, at_ms, who, what, subject, detail FROM audit WHERE ?1 IS NULL OR id < ?1
-                     ORDER BY id DESC LIMIT ?2",
-                )?
-                .query_map(params![before, i64::try_from(limit).unwrap_or(i64::MAX)], read)?
-                .collect()
-        })
+        let sql =
+            "SELECT id, at_ms, who, what, subject, detail FROM audit WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+        self.readers().with(|db| db.query(sql, params![before.unwrap_or(i64::MAX), limit as u64], read))
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<AuditRow> {
+fn read(row: &Row<'_>) -> DbResult<AuditRow> {
     let detail: Option<String> = row.get(5)?;
     Ok(AuditRow {
         id: row.get(0)?,

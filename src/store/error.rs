@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::ErrorCode;
+use tokio_postgres::error::SqlState;
 
+use super::db::DbError;
+use super::postgres::said;
 use crate::domain::{FeedbackError, Seq};
 
 /// Why the store cannot be opened, or did not do what it was asked.
@@ -29,6 +32,40 @@ pub enum StoreError {
         doing: &'static str,
         /// The fault.
         source: Arc<rusqlite::Error>,
+    },
+    /// Any other fault of Postgres.
+    #[error("Postgres failed while {doing}: {}", said(source))]
+    Postgres {
+        /// What the store was doing.
+        doing: &'static str,
+        /// The fault.
+        source: Arc<tokio_postgres::Error>,
+    },
+    /// The database cannot be reached.
+    #[error("the database of store.url cannot be reached: {0}")]
+    Unreachable(String),
+    /// No answer in time.
+    #[error("the database of store.url does not answer in time (while {doing})")]
+    Slow {
+        /// What the store was doing.
+        doing: &'static str,
+    },
+    /// All connections that read are in use.
+    #[error("all {connections} connections to the database are in use")]
+    Busy {
+        /// How many there are.
+        connections: usize,
+    },
+    /// Another replica leads by now; nothing was written.
+    #[error("another replica leads: what only the leader writes was not written")]
+    NotLeading,
+    /// A column holds what we never write.
+    #[error("the database holds something that this version does not read ({doing}): {why}")]
+    Unexpected {
+        /// What the store was doing.
+        doing: &'static str,
+        /// What is wrong.
+        why: String,
     },
     /// A row of the log cannot be read back.
     #[error("event {seq} cannot be read: {why}")]
@@ -59,6 +96,9 @@ pub enum StoreError {
         /// The fault.
         source: Arc<std::io::Error>,
     },
+    /// The writer's thread cannot be started.
+    #[error("the store's writer cannot be started: {0}")]
+    Thread(Arc<std::io::Error>),
     /// The file is there but holds nothing.
     #[error("{0} is empty, not a database: restore it from a backup, or delete it to start with a new log")]
     Empty(PathBuf),
@@ -84,10 +124,10 @@ pub enum StoreError {
     #[error("{0} is read-only: give this user write permission on the file and on its folder")]
     ReadOnly(PathBuf),
     /// A newer version wrote the file.
-    #[error("{path} has schema {found}, this version knows {known}: use the newer pointsman that wrote it")]
+    #[error("{store} has schema {found}, this version knows {known}: use the newer pointsman that wrote it")]
     NewerSchema {
         /// Which.
-        path: PathBuf,
+        store: String,
         /// Its schema.
         found: i64,
         /// The newest known schema.
@@ -110,7 +150,7 @@ impl StoreError {
         let of_sqlite =
             |e: &rusqlite::Error| matches!(e.sqlite_error_code(), Some(SystemIoFailure | CannotOpen));
         match self {
-            Self::DiskFull => true,
+            Self::DiskFull | Self::Unreachable(_) | Self::Slow { .. } => true,
             Self::Sqlite { source, .. } => self.is_damage() || of_sqlite(source),
             _ => false,
         }
@@ -123,12 +163,31 @@ impl StoreError {
             if matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)))
     }
 
-    /// Names a fault of SQLite while doing something.
-    pub(super) fn sqlite(doing: &'static str) -> impl Fn(rusqlite::Error) -> Self {
-        move |source| match source.sqlite_error_code() {
+    /// Names a fault of the database while doing something.
+    pub(super) fn doing(doing: &'static str) -> impl Fn(DbError) -> Self {
+        move |fault| match fault {
+            DbError::Sqlite(source) => Self::of_sqlite(doing, source),
+            DbError::Postgres(source) => Self::of_postgres(doing, source),
+            DbError::Unreachable(why) => Self::Unreachable(why),
+            DbError::Slow(_) => Self::Slow { doing },
+            DbError::Column { .. } => Self::Unexpected { doing, why: fault.to_string() },
+        }
+    }
+
+    fn of_sqlite(doing: &'static str, source: rusqlite::Error) -> Self {
+        match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
             Some(ErrorCode::DiskFull) => Self::DiskFull,
             _ => Self::Sqlite { doing, source: Arc::new(source) },
+        }
+    }
+
+    fn of_postgres(doing: &'static str, source: tokio_postgres::Error) -> Self {
+        match source.code() {
+            Some(&SqlState::DISK_FULL) => Self::DiskFull,
+            Some(&(SqlState::LOCK_NOT_AVAILABLE | SqlState::QUERY_CANCELED)) => Self::Slow { doing },
+            None if source.is_closed() => Self::Unreachable(said(&source)),
+            _ => Self::Postgres { doing, source: Arc::new(source) },
         }
     }
 
@@ -142,7 +201,7 @@ impl StoreError {
             Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 Self::ReadOnly(path.to_owned())
             }
-            _ => Self::sqlite("opening the database")(source),
+            _ => Self::of_sqlite("opening the database", source),
         }
     }
 }

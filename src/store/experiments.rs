@@ -1,11 +1,10 @@
 //! Experiments: events of the log, checked in the transaction that appends them, so that there is one at a time whoever writes.
 
-use rusqlite::{Connection, params};
-
+use super::db::{Db, Result as DbResult, params};
 use super::log::Log;
 use super::policies::{NewPolicy, is_kept, keep, take_over};
-use super::rows::{event_columns, read, sql_int};
-use super::{Store, StoreError};
+use super::rows::{event_columns, read};
+use super::{Lead, Store, StoreError};
 use crate::domain::{
     AdminEvent, Event, EventBody, Experiment, ExperimentEnd, ExperimentName, PolicyVersion, Seq, Stage,
 };
@@ -49,26 +48,27 @@ impl Store {
     /// Gives the challenger a larger share; nothing when the experiment is not in that stage any more. Blocks as above.
     ///
     /// # Errors
-    /// When it is not on disk.
-    pub fn ramp_experiment(&self, stage: &Stage, to: f64) -> Result<Option<Seq>, StoreError> {
+    /// When it is not on disk, also because another replica leads by now.
+    pub fn ramp_experiment(&self, lead: Lead, stage: &Stage, to: f64) -> Result<Option<Seq>, StoreError> {
         let (name, from) = (stage.experiment.name.clone(), stage.share);
-        self.in_stage(stage.since, move |log, _| {
+        self.in_stage(stage.since, Some(lead), move |log, _| {
             log.append(EventBody::Admin(AdminEvent::ExperimentRamped { name, from, to }))
         })
     }
 
     /// Ends the experiment whose stage began at `since`; promoted, its challenger takes over in the same transaction. Nothing when it is
-    /// not in that stage any more. Blocks as above.
+    /// not in that stage any more. Operators do it without the lead. Blocks as above.
     ///
     /// # Errors
-    /// When it is not on disk.
+    /// When it is not on disk, also because another replica leads by now.
     pub fn end_experiment(
         &self,
+        lead: Option<Lead>,
         since: Seq,
         end: ExperimentEnd,
         why: String,
     ) -> Result<Option<Seq>, StoreError> {
-        self.in_stage(since, move |log, stage| {
+        self.in_stage(since, lead, move |log, stage| {
             let Experiment { name, policy, .. } = stage.experiment;
             let seq = log.append(EventBody::Admin(AdminEvent::ExperimentEnded { name, end, why }))?;
             match end {
@@ -81,11 +81,17 @@ impl Store {
     fn in_stage(
         &self,
         since: Seq,
+        lead: Option<Lead>,
         act: impl FnOnce(&mut Log<'_>, Stage) -> Result<Seq, StoreError> + Send + 'static,
     ) -> Result<Option<Seq>, StoreError> {
-        self.perform_blocking(move |log| match running(log)? {
-            Some(stage) if stage.since == since => act(log, stage).map(Some),
-            _ => Ok(None),
+        self.perform_blocking(move |log| {
+            if let Some(lead) = lead {
+                log.lead(lead.0)?;
+            }
+            match running(log)? {
+                Some(stage) if stage.since == since => act(log, stage).map(Some),
+                _ => Ok(None),
+            }
         })
     }
 
@@ -94,24 +100,23 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub fn admin_events(&self, upto: Seq) -> Result<Vec<Event>, StoreError> {
-        self.readers().with(|connection| admin_events(connection, upto))
+        self.readers().with(|db| admin_events(db, upto))
     }
 }
 
-fn admin_events(connection: &Connection, upto: Seq) -> rusqlite::Result<Vec<Event>> {
+fn admin_events(db: Db<'_>, upto: Seq) -> DbResult<Vec<Event>> {
     let sql = concat!(
         "SELECT ",
         event_columns!(),
         " FROM events e WHERE e.kind = 'admin' AND e.seq <= ?1 ORDER BY e.seq"
     );
-    let mut select = connection.prepare_cached(sql)?;
-    let rows = select.query_map(params![sql_int(upto.0)], read)?;
-    Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().filter_map(|row| row.event.ok()).collect())
+    let rows = db.query(sql, params![upto.0], read)?;
+    Ok(rows.into_iter().filter_map(|row| row.event.ok()).collect())
 }
 
 fn running(log: &Log<'_>) -> Result<Option<Stage>, StoreError> {
     let events =
-        admin_events(log.tx(), Seq(i64::MAX as u64)).map_err(StoreError::sqlite("reading the log"))?;
+        admin_events(log.db(), Seq(i64::MAX as u64)).map_err(StoreError::doing("reading the log"))?;
     Ok(stage(&events))
 }
 

@@ -5,12 +5,12 @@ mod comparison;
 mod episode;
 mod pairing;
 
-use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
+use super::db::params;
 use super::log::Log;
 use super::readers::{Found, find};
-use super::rows::{from_sql_int, sql_int};
+use super::rows::from_sql_int;
 use super::{FeedbackRejected, StoreError};
 use crate::domain::{
     ArmId, Attempt, AttemptEnd, Completed, CompletionEnd, DecisionId, EventBody, Feedback, FeedbackId,
@@ -138,7 +138,7 @@ pub(super) fn accept(
     item: NewFeedback,
 ) -> Result<Result<Receipt, FeedbackRejected>, StoreError> {
     let found =
-        find(log.tx(), &item.to, item.by.as_ref()).map_err(StoreError::sqlite("finding a decision"))?;
+        find(log.db(), &item.to, item.by.as_ref()).map_err(StoreError::doing("finding a decision"))?;
     let Some(found) = found else { return Ok(Err(FeedbackRejected::NotFound)) };
     let feedback = match draft(log, found.id, item.by, item.report).checked() {
         Ok(feedback) => feedback,
@@ -248,57 +248,44 @@ impl Found {
 
 fn write(log: &mut Log<'_>, feedback: Feedback, kind: ReceiptKind) -> Result<Receipt, StoreError> {
     let seq = log.append(EventBody::Feedback(Box::new(feedback.clone())))?;
-    log.tx()
-        .prepare_cached(
-            "INSERT OR REPLACE INTO reports (decision, name, source, rated, seq) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )
-        .and_then(|mut insert| {
-            insert.execute(params![
-                feedback.decision.as_bytes(),
-                feedback.name,
-                feedback.source.as_str(),
-                feedback.value.is_some(),
-                sql_int(seq.0)
-            ])
-        })
-        .map_err(StoreError::sqlite("indexing a report"))?;
+    let sql = "INSERT INTO reports (decision, name, source, rated, seq) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (decision, name, source, rated) DO UPDATE SET seq = excluded.seq";
+    let (decision, source) = (feedback.decision.as_bytes(), feedback.source.as_str());
+    log.db()
+        .execute(sql, params![decision, &feedback.name, source, feedback.value.is_some(), seq.0])
+        .map_err(StoreError::doing("indexing a report"))?;
     remember_key(log, &feedback, seq)?;
     Ok(Receipt::of(&feedback, seq, kind))
 }
 
 /// The report that holds now for the same decision, name and source.
 fn current(log: &Log<'_>, feedback: &Feedback) -> Result<Option<Logged>, StoreError> {
+    let sql = "SELECT seq FROM reports WHERE decision = ?1 AND name = ?2 AND source = ?3 AND rated = ?4";
+    let (decision, source) = (feedback.decision.as_bytes(), feedback.source.as_str());
     let seq: Option<i64> = log
-        .tx()
-        .prepare_cached(
-            "SELECT seq FROM reports WHERE decision = ?1 AND name = ?2 AND source = ?3 AND rated = ?4",
-        )
-        .and_then(|mut select| {
-            let rated = feedback.value.is_some();
-            let bound = params![feedback.decision.as_bytes(), feedback.name, feedback.source.as_str(), rated];
-            select.query_row(bound, |row| row.get(0)).optional()
-        })
-        .map_err(StoreError::sqlite("finding a report"))?;
+        .db()
+        .first(sql, params![decision, &feedback.name, source, feedback.value.is_some()], |row| row.get(0))
+        .map_err(StoreError::doing("finding a report"))?;
     seq.map(|seq| logged(log, seq)).transpose()
 }
 
 fn with_same_idempotency_key(log: &Log<'_>, feedback: &Feedback) -> Result<Option<Logged>, StoreError> {
     let Some(key) = &feedback.idempotency_key else { return Ok(None) };
+    let sql = "SELECT seq FROM idempotency WHERE scope = ?1 AND key = ?2";
     let seq: Option<i64> = log
-        .tx()
-        .prepare_cached("SELECT seq FROM idempotency WHERE scope = ?1 AND key = ?2")
-        .and_then(|mut select| select.query_row(params![scope(feedback), key], |row| row.get(0)).optional())
-        .map_err(StoreError::sqlite("finding an idempotency key"))?;
+        .db()
+        .first(sql, params![scope(feedback), key], |row| row.get(0))
+        .map_err(StoreError::doing("finding an idempotency key"))?;
     seq.map(|seq| logged(log, seq)).transpose()
 }
 
 fn remember_key(log: &Log<'_>, feedback: &Feedback, seq: Seq) -> Result<(), StoreError> {
     let Some(key) = &feedback.idempotency_key else { return Ok(()) };
-    log.tx()
-        .prepare_cached("INSERT OR IGNORE INTO idempotency (scope, key, seq) VALUES (?1, ?2, ?3)")
-        .and_then(|mut insert| insert.execute(params![scope(feedback), key, sql_int(seq.0)]))
+    let sql = "INSERT INTO idempotency (scope, key, seq) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    log.db()
+        .execute(sql, params![scope(feedback), key, seq.0])
         .map(drop)
-        .map_err(StoreError::sqlite("keeping an idempotency key"))
+        .map_err(StoreError::doing("keeping an idempotency key"))
 }
 
 fn scope(feedback: &Feedback) -> &str {
@@ -314,13 +301,12 @@ fn logged(log: &Log<'_>, seq: i64) -> Result<Logged, StoreError> {
 }
 
 fn next_tick(log: &Log<'_>, arm: &str) -> Result<u64, StoreError> {
-    log.tx()
-        .prepare_cached(
-            "INSERT INTO arm_ticks (arm, n) VALUES (?1, 1) ON CONFLICT (arm) DO UPDATE SET n = n + 1 RETURNING n",
-        )
-        .and_then(|mut count| count.query_row([arm], |row| row.get(0)))
-        .map(from_sql_int)
-        .map_err(StoreError::sqlite("counting a report"))
+    let sql = "INSERT INTO arm_ticks (arm, n) VALUES (?1, 1)
+               ON CONFLICT (arm) DO UPDATE SET n = arm_ticks.n + 1 RETURNING n";
+    log.db()
+        .first(sql, params![arm], |row| row.get(0))
+        .map(|n| n.map_or(0, from_sql_int))
+        .map_err(StoreError::doing("counting a report"))
 }
 
 fn reports_a_call(feedback: &Feedback) -> bool {

@@ -1,6 +1,5 @@
 //! The handle that the rest of the program holds.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,17 +9,25 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
+use super::address::StoreAddress;
+use super::backend::Backend;
 use super::feedback::{
     NewComparison, NewEpisode, NewFeedback, Receipt, accept, accept_comparison, accept_episode,
 };
 use super::keys::KeyTable;
 use super::log::Log;
-use super::open::open_writer;
 use super::readers::Readers;
 use super::tail::Tail;
 use super::writer::{Job, Message, Reply, Shared, Trace, Work, Writer};
 use super::{FeedbackRejected, StoreError};
 use crate::domain::{EventBody, Seq};
+
+/// How long a caller waits for a database that others write too.
+const ANSWER_WITHIN: Duration = Duration::from_millis(1800);
+/// After which pauses a decision is looked for again that another replica may have made.
+const OF_ANOTHER_REPLICA: &[Duration] = &[Duration::from_millis(60), Duration::from_millis(240)];
+/// What became of a report inside of the transaction.
+type Accepted = Result<Result<Receipt, FeedbackRejected>, StoreError>;
 
 /// How often lost events are told of.
 const TELL_EVERY_S: u64 = 10;
@@ -28,8 +35,8 @@ const TELL_EVERY_S: u64 = 10;
 /// Where the log is and how much may wait for it.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
-    /// The database file; a new one is made when there is none.
-    pub path: PathBuf,
+    /// Which database; a new file is made when there is none.
+    pub address: StoreAddress,
     /// Jobs that may wait to be written.
     pub queue: usize,
     /// How long to wait for another process that holds the database.
@@ -38,10 +45,14 @@ pub struct StoreOptions {
 
 impl StoreOptions {
     /// A queue of 8,192 jobs and two seconds of patience.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), queue: 8192, busy_timeout: Duration::from_secs(2) }
+    pub fn at(address: impl Into<StoreAddress>) -> Self {
+        Self { address: address.into(), queue: 8192, busy_timeout: Duration::from_secs(2) }
     }
 }
+
+/// The right to write what only the leader writes. Whether it still holds is seen in the transaction of each such write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lead(pub(super) u64);
 
 /// The store. Clones share one writer; when the last is dropped, what is queued is still written.
 #[derive(Clone)]
@@ -52,6 +63,8 @@ struct Inner {
     queue_length: usize,
     shared: Arc<Shared>,
     readers: Readers,
+    /// Whether other processes write, each with a queue of its own.
+    is_shared: bool,
     writer: Mutex<Option<JoinHandle<()>>>,
     opened: Instant,
     /// When lost events were last told of, seconds after `opened`; 0: never yet.
@@ -77,12 +90,14 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the log, or makes a new one where there is no file, and starts the writer. Blocks: call it at start.
+    /// Opens the log, or makes a new one where there is none, and starts the writer. Blocks: call it at start, outside of async tasks.
     ///
     /// # Errors
-    /// When SQLite is too old, or the file is empty, damaged, not ours, read-only, or from a newer version.
+    /// When SQLite is too old; when the file is empty, damaged, not ours or read-only; when Postgres cannot be reached; when either is
+    /// from a newer version.
     pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
-        let connection = open_writer(&options.path, options.busy_timeout)?;
+        let backend = Backend::open(&options.address, options.busy_timeout)?;
+        let is_shared = backend.is_shared();
         let shared = Arc::new(Shared {
             queued: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
@@ -90,19 +105,19 @@ impl Store {
             keys: ArcSwap::from_pointee(KeyTable::default()),
             committed: watch::Sender::new(Seq(0)),
             follower: Mutex::new(None),
+            epoch: AtomicU64::new(0),
         });
-        let writer = Writer::new(connection, shared.clone())?;
         let queue_length = options.queue.max(1);
+        let writer = Writer::new(backend, queue_length, shared.clone())?;
         let (queue, jobs) = sync_channel(queue_length);
-        let path = options.path.clone();
         let thread = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run_guarded(&jobs))
-            .map_err(|source| StoreError::Io { path, source: Arc::new(source) })?;
-        let readers = Readers::new(options.path, options.busy_timeout);
+            .map_err(|source| StoreError::Thread(Arc::new(source)))?;
+        let readers = Readers::new(options.address, options.busy_timeout);
         let writer = Mutex::new(Some(thread));
         let (opened, told) = (Instant::now(), AtomicU64::new(0));
-        Ok(Self(Arc::new(Inner { queue, queue_length, shared, readers, writer, opened, told })))
+        Ok(Self(Arc::new(Inner { queue, queue_length, shared, readers, is_shared, writer, opened, told })))
     }
 
     /// Queues an event that nobody waits for. Never blocks.
@@ -127,7 +142,7 @@ impl Store {
     /// When the decision is not known to this key, the report contradicts its idempotency key or is out of range, or it
     /// could not be written. Nothing of it is kept then.
     pub async fn feedback(&self, item: NewFeedback) -> Result<Receipt, FeedbackRejected> {
-        self.perform(move |log| accept(log, item)).await?
+        self.patiently(item, accept).await
     }
 
     /// As [`Self::feedback`], nobody waiting: what becomes of it goes to `told` after the commit. Never blocks.
@@ -150,7 +165,7 @@ impl Store {
     /// # Errors
     /// As there; the two must be different decisions that the key may see.
     pub async fn compare(&self, item: NewComparison) -> Result<Receipt, FeedbackRejected> {
-        self.perform(move |log| accept_comparison(log, item)).await?
+        self.patiently(item, accept_comparison).await
     }
 
     /// As [`Self::feedback`], for a whole session.
@@ -158,7 +173,7 @@ impl Store {
     /// # Errors
     /// As there; a session without decisions of this key is not known.
     pub async fn rate_episode(&self, item: NewEpisode) -> Result<Receipt, FeedbackRejected> {
-        self.perform(move |log| accept_episode(log, item)).await?
+        self.patiently(item, accept_episode).await
     }
 
     /// The last committed event, and a wake-up for each commit.
@@ -172,6 +187,13 @@ impl Store {
         let (hand_over, tail) = Tail::new();
         *self.0.shared.follower.lock().unwrap_or_else(PoisonError::into_inner) = Some(hand_over);
         tail
+    }
+
+    /// The right to write what only the leader writes; `None`: another replica leads, or none yet. Where one process has the store to
+    /// itself it always leads.
+    pub fn lead(&self) -> Option<Lead> {
+        let epoch = self.0.shared.epoch.load(Ordering::Relaxed);
+        (epoch > 0).then_some(Lead(epoch))
     }
 
     /// Events that were lost because nobody waited for them and the queue was full or the commit failed.
@@ -226,7 +248,30 @@ impl Store {
     {
         let (tell, told) = oneshot::channel();
         self.submit(Work::new(work, reply(move |result| drop(tell.send(result)))))?;
-        told.await.unwrap_or(Err(StoreError::Closed))
+        let told = async { told.await.unwrap_or(Err(StoreError::Closed)) };
+        if !self.0.is_shared {
+            return told.await;
+        }
+        // It may still be written: the same again is no second report then.
+        let slow = StoreError::Slow { doing: "waiting for the commit" };
+        tokio::time::timeout(ANSWER_WITHIN, told).await.unwrap_or(Err(slow))
+    }
+
+    /// Takes a report. A decision that is not there may be one that another replica has made a moment ago and not written yet.
+    async fn patiently<I: Clone + Send + 'static>(
+        &self,
+        item: I,
+        accept: fn(&mut Log<'_>, I) -> Accepted,
+    ) -> Result<Receipt, FeedbackRejected> {
+        let pauses = if self.0.is_shared { OF_ANOTHER_REPLICA } else { &[] };
+        for pause in pauses {
+            let item = item.clone();
+            match self.perform(move |log| accept(log, item)).await? {
+                Err(FeedbackRejected::NotFound) => tokio::time::sleep(*pause).await,
+                settled => return settled,
+            }
+        }
+        self.perform(move |log| accept(log, item)).await?
     }
 
     /// The same for threads outside the async runtime.

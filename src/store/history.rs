@@ -1,23 +1,50 @@
 //! Finding one's way in the log by time.
 
-use rusqlite::{OptionalExtension, params};
-
-use super::rows::sql_int;
+use super::db::params;
+use super::rows::from_sql_int;
 use super::{Store, StoreError};
-use crate::domain::{Seq, UnixMs};
+use crate::domain::{AdminEvent, EventBody, Seq, UnixMs};
+
+/// What became of orders that were right at one place of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// They are in the log; the last of them.
+    Here(Seq),
+    /// Somebody else gave an order in between, the one of that place: what was wanted has to be looked at again.
+    Elsewhere(Seq),
+}
 
 impl Store {
+    /// Appends orders that are right as long as no other has been given after `seen`; answers after the commit.
+    ///
+    /// # Errors
+    /// When they are not on disk.
+    pub async fn append_orders(&self, seen: Seq, orders: Vec<AdminEvent>) -> Result<Appended, StoreError> {
+        self.perform(move |log| {
+            let sql = "SELECT seq FROM events WHERE kind = 'admin' AND seq > ?1 ORDER BY seq DESC LIMIT 1";
+            let other = log
+                .db()
+                .first(sql, params![seen.0], |row| row.get(0).map(from_sql_int))
+                .map_err(StoreError::doing("reading the log"))?;
+            if let Some(other) = other {
+                return Ok(Appended::Elsewhere(Seq(other)));
+            }
+            let mut last = seen;
+            for order in orders {
+                last = log.append(EventBody::Admin(order))?;
+            }
+            Ok(Appended::Here(last))
+        })
+        .await
+    }
+
     /// When the event was written; `None` when there is none of that number.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn time_of(&self, seq: Seq) -> Result<Option<UnixMs>, StoreError> {
-        self.readers().with(|connection| {
-            connection
-                .prepare_cached("SELECT at_ms FROM events WHERE seq = ?1")?
-                .query_row(params![sql_int(seq.0)], |row| row.get(0).map(UnixMs))
-                .optional()
-        })
+        let sql = "SELECT at_ms FROM events WHERE seq = ?1";
+        self.readers().with(|db| db.first(sql, params![seq.0], |row| row.get(0).map(UnixMs)))
     }
 
     /// The last event before `at`, by bisection: times rise with the numbers, but for clocks that were set back. 0 when there is

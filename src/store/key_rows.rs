@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::audit::Entry;
+use super::db::{Db, DbError, Result as DbResult, Row, params};
 use super::keys::{KeyRow, KeyTable, KeyTerms, NewKey, Scope};
 use super::log::Log;
 use super::{Store, StoreError};
@@ -29,14 +28,10 @@ impl Store {
     pub async fn create_key(&self, key: NewKey, who: impl Into<String>) -> Result<(), StoreError> {
         let who = who.into();
         self.perform(move |log| {
-            let fault = StoreError::sqlite("storing a key");
-            let bound = params![key.id.as_str(), key.hash, log.now().0];
-            log.tx()
-                .prepare_cached(
-                    "INSERT INTO client_keys (id, hash, name, scopes, created_ms) VALUES (?1, ?2, '', '', ?3)",
-                )
-                .and_then(|mut insert| insert.execute(bound))
-                .map_err(&fault)?;
+            let fault = StoreError::doing("storing a key");
+            let sql =
+                "INSERT INTO client_keys (id, hash, name, scopes, created_ms) VALUES (?1, ?2, '', '', ?3)";
+            log.db().execute(sql, params![key.id.as_str(), &key.hash, log.now().0]).map_err(&fault)?;
             write_terms(log, &key.id, &key.terms)?;
             note(log, Entry::new(who, "key_created", key.id.as_str()).with(&key.terms)?)?;
             log.append(EventBody::Admin(AdminEvent::KeyCreated { key: key.id.clone() })).map(drop)
@@ -57,15 +52,12 @@ impl Store {
     ) -> Result<Option<KeyRow>, StoreError> {
         let who = who.into();
         self.perform(move |log| {
+            let sql =
+                concat!("SELECT ", key_columns!(), " FROM client_keys WHERE id = ?1 AND revoked_ms IS NULL");
             let found = log
-                .tx()
-                .prepare_cached(concat!(
-                    "SELECT ",
-                    key_columns!(),
-                    " FROM client_keys WHERE id = ?1 AND revoked_ms IS NULL"
-                ))
-                .and_then(|mut select| select.query_row([id.as_str()], read_key).optional())
-                .map_err(StoreError::sqlite("reading a key"))?;
+                .db()
+                .first(sql, params![id.as_str()], read_key)
+                .map_err(StoreError::doing("reading a key"))?;
             let Some((_, mut row)) = found else { return Ok(None) };
             change(&mut row.terms);
             write_terms(log, &id, &row.terms)?;
@@ -83,11 +75,11 @@ impl Store {
     pub async fn revoke_key(&self, id: KeyId, who: impl Into<String>) -> Result<bool, StoreError> {
         let who = who.into();
         self.perform(move |log| {
+            let sql = "UPDATE client_keys SET revoked_ms = ?2 WHERE id = ?1 AND revoked_ms IS NULL";
             let changed = log
-                .tx()
-                .prepare_cached("UPDATE client_keys SET revoked_ms = ?2 WHERE id = ?1 AND revoked_ms IS NULL")
-                .and_then(|mut update| update.execute(params![id.as_str(), log.now().0]))
-                .map_err(StoreError::sqlite("revoking a key"))?;
+                .db()
+                .execute(sql, params![id.as_str(), log.now().0])
+                .map_err(StoreError::doing("revoking a key"))?;
             if changed == 0 {
                 return Ok(false);
             }
@@ -102,8 +94,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub fn list_keys(&self) -> Result<Vec<KeyRow>, StoreError> {
-        self.readers()
-            .with(|connection| Ok(select_keys(connection)?.into_iter().map(|(_, row)| row).collect()))
+        self.readers().with(|db| Ok(select_keys(db)?.into_iter().map(|(_, row)| row).collect()))
     }
 }
 
@@ -116,24 +107,20 @@ fn write_terms(log: &Log<'_>, id: &KeyId, terms: &KeyTerms) -> Result<(), StoreE
     let scopes: Vec<_> = terms.scopes.iter().map(|s| s.as_str()).collect();
     let budget = json(Some(&terms.budget).filter(|limits| !limits.is_empty()))?;
     let routes = json(terms.routes.as_deref())?;
+    let scopes = scopes.join(",");
     let bound = params![
         id.as_str(),
-        terms.name,
-        scopes.join(","),
+        &terms.name,
+        &scopes,
         terms.expires.map(|e| e.0),
-        budget,
-        routes,
+        budget.as_ref(),
+        routes.as_ref(),
         terms.rate.rpm,
         terms.rate.tpm
     ];
-    log.tx()
-        .prepare_cached(
-            "UPDATE client_keys SET name = ?2, scopes = ?3, expires_ms = ?4, budget = ?5, routes = ?6, rpm = ?7, tpm = ?8
-             WHERE id = ?1",
-        )
-        .and_then(|mut update| update.execute(bound))
-        .map(drop)
-        .map_err(StoreError::sqlite("storing a key"))
+    let sql = "UPDATE client_keys SET name = ?2, scopes = ?3, expires_ms = ?4, budget = ?5, routes = ?6, rpm = ?7, tpm = ?8
+               WHERE id = ?1";
+    log.db().execute(sql, bound).map(drop).map_err(StoreError::doing("storing a key"))
 }
 
 /// JSON; `None` when nothing is limited.
@@ -142,44 +129,48 @@ fn json<T: Serialize + ?Sized>(value: Option<&T>) -> Result<Option<String>, Stor
 }
 
 /// The table for requests.
-pub(super) fn load_keys(connection: &Connection) -> Result<KeyTable, StoreError> {
+pub(super) fn load_keys(db: Db<'_>) -> Result<KeyTable, StoreError> {
     let mut table = KeyTable::default();
-    for (hash, row) in select_keys(connection).map_err(StoreError::sqlite("reading the client keys"))? {
+    for (hash, row) in select_keys(db).map_err(StoreError::doing("reading the client keys"))? {
         table.insert(hash, row);
     }
     Ok(table)
 }
 
-fn select_keys(connection: &Connection) -> rusqlite::Result<Vec<([u8; 32], KeyRow)>> {
-    connection
-        .prepare_cached(concat!("SELECT ", key_columns!(), " FROM client_keys ORDER BY created_ms, id"))?
-        .query_map([], read_key)?
-        .collect()
+fn select_keys(db: Db<'_>) -> DbResult<Vec<([u8; 32], KeyRow)>> {
+    let sql = concat!("SELECT ", key_columns!(), " FROM client_keys ORDER BY created_ms, id");
+    db.query(sql, &[], read_key)
 }
 
-fn read_key(row: &Row<'_>) -> rusqlite::Result<([u8; 32], KeyRow)> {
+fn read_key(row: &Row<'_>) -> DbResult<([u8; 32], KeyRow)> {
     let id: String = row.get(0)?;
     let scopes: String = row.get(3)?;
     let terms = KeyTerms {
         name: row.get(2)?,
         scopes: scopes.split(',').filter_map(Scope::from_name).collect(),
-        expires: row.get::<_, Option<i64>>(5)?.map(UnixMs),
+        expires: row.get::<Option<i64>>(5)?.map(UnixMs),
         budget: parsed::<BudgetLimits>(row, 7)?.unwrap_or_default(),
         routes: parsed::<Vec<RouteName>>(row, 8)?.map(Arc::from),
-        rate: RateLimits { rpm: row.get(9)?, tpm: row.get(10)? },
+        rate: RateLimits { rpm: limit(row, 9)?, tpm: limit(row, 10)? },
     };
     let key = KeyRow {
         id: KeyId::new(id),
         terms,
         created: UnixMs(row.get(4)?),
-        revoked: row.get::<_, Option<i64>>(6)?.map(UnixMs),
+        revoked: row.get::<Option<i64>>(6)?.map(UnixMs),
     };
-    Ok((row.get(1)?, key))
+    Ok((row.array(1)?, key))
+}
+
+fn limit<T: TryFrom<i64>>(row: &Row<'_>, column: usize) -> DbResult<Option<T>> {
+    let limit = |n: i64| {
+        T::try_from(n).map_err(|_| DbError::Column { column, why: "the limit is out of range".to_owned() })
+    };
+    row.get::<Option<i64>>(column)?.map(limit).transpose()
 }
 
 /// Limits that cannot be read are an error: a key must not be without bounds because its row is damaged.
-fn parsed<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>> {
-    let Some(text) = row.get::<_, Option<String>>(column)? else { return Ok(None) };
-    let unreadable = |e| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(e));
-    serde_json::from_str(&text).map(Some).map_err(unreadable)
+fn parsed<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> DbResult<Option<T>> {
+    let Some(text) = row.get::<Option<String>>(column)? else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|e| DbError::Column { column, why: e.to_string() })
 }

@@ -1,7 +1,7 @@
 //! The ledger: what calls came to, beside their decisions, and the price tables that they were billed by.
 
-use rusqlite::{Row, params};
-
+use super::db::{Result as DbResult, Row, params};
+use super::rows::from_sql_int;
 use super::{Store, StoreError};
 use crate::domain::UnixMs;
 
@@ -61,11 +61,12 @@ pub struct PriceTable {
 /// The columns of [`line()`].
 macro_rules! sums {
     () => {
-        "count(*), coalesce(sum(served IS NOT NULL), 0), coalesce(sum(ending = 'failed'), 0), coalesce(sum(input_tokens), 0),
-         coalesce(sum(output_tokens), 0), coalesce(sum(cached_tokens), 0), coalesce(sum(cache_write_tokens), 0),
-         coalesce(sum(reasoning_tokens), 0), coalesce(sum(coalesce(settled_usd, cost_usd)), 0.0) AS usd,
+        "count(*), count(served), count(CASE WHEN ending = 'failed' THEN 1 END), CAST(coalesce(sum(input_tokens), 0) AS BIGINT),
+         CAST(coalesce(sum(output_tokens), 0) AS BIGINT), CAST(coalesce(sum(cached_tokens), 0) AS BIGINT),
+         CAST(coalesce(sum(cache_write_tokens), 0) AS BIGINT), CAST(coalesce(sum(reasoning_tokens), 0) AS BIGINT),
+         coalesce(sum(coalesce(settled_usd, cost_usd)), 0.0) AS usd,
          coalesce(sum(CASE WHEN basis = 'estimate' THEN cost_usd END), 0.0), coalesce(sum(reserved_usd), 0.0),
-         coalesce(sum(ending IS NOT NULL AND ending <> 'failed' AND cost_usd IS NULL), 0), coalesce(sum(basis = 'cache'), 0)"
+         count(CASE WHEN ending <> 'failed' AND cost_usd IS NULL THEN 1 END), count(CASE WHEN basis = 'cache' THEN 1 END)"
     };
 }
 
@@ -81,11 +82,19 @@ impl Store {
         from: UnixMs,
         limit: usize,
     ) -> Result<Vec<LedgerLine>, StoreError> {
-        let sql = match group {
+        let tags_of_postgres = concat!(
+            "SELECT (t.key || '=' || t.value) COLLATE \"C\" AS tag, ",
+            sums!(),
+            // An escaped U+0000 is one that its functions refuse.
+            " FROM decisions d, json_each_text(CAST(d.tags AS json)) t
+             WHERE d.id >= ?1 AND d.tags IS NOT NULL AND strpos(d.tags, '\\u0000') = 0
+             GROUP BY tag ORDER BY usd DESC, tag LIMIT ?2"
+        );
+        let of_sqlite = match group {
             LedgerGroup::User => concat!(
-                "SELECT user, ",
+                "SELECT \"user\", ",
                 sums!(),
-                " FROM decisions WHERE id >= ?1 AND user IS NOT NULL GROUP BY user ORDER BY usd DESC, user LIMIT ?2"
+                " FROM decisions WHERE id >= ?1 AND \"user\" IS NOT NULL GROUP BY \"user\" ORDER BY usd DESC, \"user\" LIMIT ?2"
             ),
             LedgerGroup::Tag => concat!(
                 "SELECT t.key || '=' || t.value AS tag, ",
@@ -94,9 +103,12 @@ impl Store {
                  GROUP BY tag ORDER BY usd DESC, tag LIMIT ?2"
             ),
         };
-        self.readers().with(|connection| {
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            connection.prepare_cached(sql)?.query_map(params![first_id(from), limit], line)?.collect()
+        self.readers().with(|db| {
+            let sql = match group {
+                LedgerGroup::User => of_sqlite,
+                LedgerGroup::Tag => db.pick(of_sqlite, tags_of_postgres),
+            };
+            db.query(sql, params![&first_id(from), limit as u64], line)
         })
     }
 
@@ -107,13 +119,11 @@ impl Store {
     pub fn keep_prices(&self, version: &str, prices: &serde_json::Value) -> Result<(), StoreError> {
         let (version, prices) = (version.to_owned(), prices.to_string());
         self.perform_blocking(move |log| {
-            log.tx()
-                .prepare_cached(
-                    "INSERT OR IGNORE INTO price_tables (version, at_ms, prices) VALUES (?1, ?2, ?3)",
-                )
-                .and_then(|mut insert| insert.execute(params![version, log.now().0, prices]))
+            let sql = "INSERT INTO price_tables (version, at_ms, prices) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+            log.db()
+                .execute(sql, params![&version, log.now().0, &prices])
                 .map(drop)
-                .map_err(StoreError::sqlite("keeping the prices"))
+                .map_err(StoreError::doing("keeping the prices"))
         })
     }
 
@@ -130,14 +140,8 @@ impl Store {
                 prices: serde_json::from_str(&prices).unwrap_or_default(),
             })
         };
-        self.readers().with(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT version, at_ms, prices FROM price_tables ORDER BY at_ms DESC, version",
-                )?
-                .query_map([], read)?
-                .collect()
-        })
+        let sql = "SELECT version, at_ms, prices FROM price_tables ORDER BY at_ms DESC, version";
+        self.readers().with(|db| db.query(sql, &[], read))
     }
 }
 
@@ -149,8 +153,8 @@ fn first_id(from: UnixMs) -> [u8; 16] {
     id
 }
 
-fn line(row: &Row<'_>) -> rusqlite::Result<LedgerLine> {
-    let count = |column| row.get::<_, i64>(column).map(|n| u64::try_from(n).unwrap_or(0));
+fn line(row: &Row<'_>) -> DbResult<LedgerLine> {
+    let count = |column| row.get(column).map(from_sql_int);
     Ok(LedgerLine {
         name: row.get(0)?,
         requests: count(1)?,

@@ -149,7 +149,7 @@ fn check_content(connection: &Connection, path: &Path) -> Result<(), StoreError>
     let found = number("PRAGMA user_version").map_err(&opening)?;
     let known = i64::try_from(SCHEMA.len()).unwrap_or(i64::MAX);
     if found > known {
-        return Err(StoreError::NewerSchema { path: path.to_owned(), found, known });
+        return Err(StoreError::NewerSchema { store: path.display().to_string(), found, known });
     }
     let verdict: String =
         connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(&opening)?;

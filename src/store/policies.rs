@@ -1,9 +1,8 @@
 //! Bundles that were promoted: their states, and which took over when. Written in the transaction that logs it.
 
-use rusqlite::{OptionalExtension, params};
-
+use super::db::params;
 use super::log::Log;
-use super::rows::{from_sql_int, sql_int};
+use super::rows::from_sql_int;
 use super::{Store, StoreError};
 use crate::domain::{AdminEvent, EventBody, PolicyVersion, Seq, UnixMs};
 
@@ -72,20 +71,17 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub fn policies(&self) -> Result<Vec<KeptPolicy>, StoreError> {
-        self.readers().with(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT version, cut, manifest, length(state) FROM policies ORDER BY version",
-                )?
-                .query_map([], |row| {
-                    Ok(KeptPolicy {
-                        version: PolicyVersion::new(row.get::<_, String>(0)?),
-                        cut: Seq(from_sql_int(row.get(1)?)),
-                        manifest: row.get(2)?,
-                        state_bytes: from_sql_int(row.get(3)?),
-                    })
-                })?
-                .collect()
+        let sql =
+            "SELECT version, cut, manifest, CAST(length(state) AS BIGINT) FROM policies ORDER BY version";
+        self.readers().with(|db| {
+            db.query(sql, &[], |row| {
+                Ok(KeptPolicy {
+                    version: PolicyVersion::new(row.get::<String>(0)?),
+                    cut: Seq(from_sql_int(row.get(1)?)),
+                    manifest: row.get(2)?,
+                    state_bytes: from_sql_int(row.get(3)?),
+                })
+            })
         })
     }
 
@@ -94,18 +90,16 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub fn policy(&self, version: &PolicyVersion) -> Result<Option<NewPolicy>, StoreError> {
-        self.readers().with(|connection| {
-            connection
-                .prepare_cached("SELECT cut, manifest, state FROM policies WHERE version = ?1")?
-                .query_row([version.as_str()], |row| {
-                    Ok(NewPolicy {
-                        version: version.clone(),
-                        cut: Seq(from_sql_int(row.get(0)?)),
-                        manifest: row.get(1)?,
-                        state: row.get(2)?,
-                    })
+        let sql = "SELECT cut, manifest, state FROM policies WHERE version = ?1";
+        self.readers().with(|db| {
+            db.first(sql, params![version.as_str()], |row| {
+                Ok(NewPolicy {
+                    version: version.clone(),
+                    cut: Seq(from_sql_int(row.get(0)?)),
+                    manifest: row.get(1)?,
+                    state: row.get(2)?,
                 })
-                .optional()
+            })
         })
     }
 
@@ -114,21 +108,18 @@ impl Store {
     /// # Errors
     /// When the database cannot be read.
     pub fn promotions(&self) -> Result<Vec<Promotion>, StoreError> {
-        self.readers().with(|connection| {
-            connection
-                .prepare_cached(
-                    "SELECT p.seq, p.version, p.at_ms, k.cut FROM promotions p JOIN policies k ON k.version = p.version
-                     ORDER BY p.seq DESC",
-                )?
-                .query_map([], |row| {
-                    Ok(Promotion {
-                        seq: Seq(from_sql_int(row.get(0)?)),
-                        version: PolicyVersion::new(row.get::<_, String>(1)?),
-                        at: UnixMs(row.get(2)?),
-                        cut: Seq(from_sql_int(row.get(3)?)),
-                    })
-                })?
-                .collect()
+        let sql =
+            "SELECT p.seq, p.version, p.at_ms, k.cut FROM promotions p JOIN policies k ON k.version = p.version
+             ORDER BY p.seq DESC";
+        self.readers().with(|db| {
+            db.query(sql, &[], |row| {
+                Ok(Promotion {
+                    seq: Seq(from_sql_int(row.get(0)?)),
+                    version: PolicyVersion::new(row.get::<String>(1)?),
+                    at: UnixMs(row.get(2)?),
+                    cut: Seq(from_sql_int(row.get(3)?)),
+                })
+            })
         })
     }
 }
@@ -136,20 +127,19 @@ impl Store {
 /// A bundle that is known by its name stays as it is.
 pub(super) fn keep(log: &Log<'_>, policy: &NewPolicy) -> Result<(), StoreError> {
     let NewPolicy { version, cut, manifest, state } = policy;
-    log.tx()
-        .prepare_cached(
-            "INSERT OR IGNORE INTO policies (version, cut, manifest, state) VALUES (?1, ?2, ?3, ?4)",
-        )
-        .and_then(|mut insert| insert.execute(params![version.as_str(), sql_int(cut.0), manifest, state]))
+    let sql =
+        "INSERT INTO policies (version, cut, manifest, state) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    log.db()
+        .execute(sql, params![version.as_str(), cut.0, manifest, state])
         .map(drop)
-        .map_err(StoreError::sqlite("keeping a policy"))
+        .map_err(StoreError::doing("keeping a policy"))
 }
 
 pub(super) fn is_kept(log: &Log<'_>, version: &PolicyVersion) -> Result<bool, StoreError> {
-    log.tx()
-        .prepare_cached("SELECT 1 FROM policies WHERE version = ?1")
-        .and_then(|mut select| select.exists([version.as_str()]))
-        .map_err(StoreError::sqlite("finding a policy"))
+    log.db()
+        .first("SELECT cut FROM policies WHERE version = ?1", params![version.as_str()], |_| Ok(()))
+        .map(|found| found.is_some())
+        .map_err(StoreError::doing("finding a policy"))
 }
 
 /// Logs that a kept bundle takes over.
@@ -157,9 +147,9 @@ pub(super) fn take_over(log: &mut Log<'_>, version: &PolicyVersion) -> Result<Se
     let now = log.now().0;
     let promoted = AdminEvent::PolicyPromoted { policy: version.clone() };
     let seq = log.append(EventBody::Admin(promoted))?;
-    log.tx()
-        .prepare_cached("INSERT INTO promotions (seq, version, at_ms) VALUES (?1, ?2, ?3)")
-        .and_then(|mut insert| insert.execute(params![sql_int(seq.0), version.as_str(), now]))
+    let sql = "INSERT INTO promotions (seq, version, at_ms) VALUES (?1, ?2, ?3)";
+    log.db()
+        .execute(sql, params![seq.0, version.as_str(), now])
         .map(|_| seq)
-        .map_err(StoreError::sqlite("keeping a promotion"))
+        .map_err(StoreError::doing("keeping a promotion"))
 }

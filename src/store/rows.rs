@@ -1,10 +1,9 @@
 //! Rows of the log to and from events. Floats survive bit for bit: feature vectors as bytes, other numbers by
 //! serde_json's exact round trip.
 
-use rusqlite::Row;
-use rusqlite::types::ValueRef;
 use uuid::Uuid;
 
+use super::db::{DbError, Result as DbResult, Row};
 use crate::domain::{Context, DecisionId, Event, EventBody, FeatureSchema, Seq, UnixMs};
 
 /// One row that a scan came across.
@@ -56,29 +55,25 @@ pub(super) fn write(body: &mut EventBody) -> Result<Written, serde_json::Error> 
 }
 
 /// Reads the columns of [`event_columns`]; a damaged row is told, not fatal.
-pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ScannedRow> {
+pub(super) fn read(row: &Row<'_>) -> DbResult<ScannedRow> {
     let seq = Seq(from_sql_int(row.get(0)?));
     Ok(ScannedRow { seq, event: parse(row, seq) })
 }
 
 fn parse(row: &Row<'_>, seq: Seq) -> Result<Event, String> {
-    let at = UnixMs(row.get(1).map_err(|e| e.to_string())?);
-    let json = bytes(row, 2)?.ok_or("the body is missing")?;
+    let at = UnixMs(row.get(1).map_err(told)?);
+    let json = row.raw(2).map_err(told)?.ok_or("the body is missing")?;
     let mut body: EventBody = serde_json::from_slice(json).map_err(|e| e.to_string())?;
-    if let (EventBody::Decided(decision), Some(features)) = (&mut body, bytes(row, 4)?) {
-        let schema = bytes(row, 3)?.ok_or("the feature vector has no schema")?;
+    if let (EventBody::Decided(decision), Some(features)) = (&mut body, row.raw(4).map_err(told)?) {
+        let schema = row.raw(3).map_err(told)?.ok_or("the feature vector has no schema")?;
         let schema = std::str::from_utf8(schema).map_err(|e| e.to_string())?;
         decision.context = Some(context(schema, features)?);
     }
     Ok(Event { seq, at, body })
 }
 
-fn bytes<'r>(row: &'r Row<'_>, column: usize) -> Result<Option<&'r [u8]>, String> {
-    match row.get_ref(column).map_err(|e| e.to_string())? {
-        ValueRef::Null => Ok(None),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Ok(Some(bytes)),
-        ValueRef::Integer(_) | ValueRef::Real(_) => Err(format!("column {column} holds a number")),
-    }
+fn told(error: DbError) -> String {
+    error.to_string()
 }
 
 fn context(schema: &str, features: &[u8]) -> Result<Context, String> {
@@ -90,7 +85,7 @@ fn context(schema: &str, features: &[u8]) -> Result<Context, String> {
     Context::new(FeatureSchema::new(schema), values).map_err(|e| e.to_string())
 }
 
-/// A sequence number as SQLite holds it.
+/// A sequence number as the databases hold it.
 pub(super) fn sql_int(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }

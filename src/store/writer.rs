@@ -8,14 +8,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::watch;
 
 use super::StoreError;
-use super::key_rows::load_keys;
+use super::backend::Backend;
 use super::keys::KeyTable;
 use super::log::Log;
-use super::rows::{ScannedRow, from_sql_int};
+use super::rows::ScannedRow;
 use super::tail::HandOver;
 use crate::domain::{Event, EventBody, Seq, UnixMs};
 
@@ -26,7 +25,7 @@ const LINGER: Duration = Duration::from_millis(5);
 /// How long an event that nobody waits for is: every transaction costs a sync of the disk and the same pages again. Who asks for
 /// such an event meanwhile has [`Store::settled`](super::Store::settled).
 const TRACE_LINGER: Duration = Duration::from_millis(100);
-/// How often the writer looks whether another process changed the file.
+/// How often the writer looks what other processes did.
 const POLL: Duration = Duration::from_millis(500);
 
 /// What a caller is told after the commit.
@@ -116,6 +115,8 @@ pub(super) struct Shared {
     pub(super) committed: watch::Sender<Seq>,
     /// Who is told what was committed.
     pub(super) follower: Mutex<Option<HandOver>>,
+    /// The epoch in which this process leads; 0: it does not.
+    pub(super) epoch: AtomicU64,
 }
 
 /// What a transaction did.
@@ -132,20 +133,29 @@ struct Committed {
 
 /// The thread's state.
 pub(super) struct Writer {
-    connection: Connection,
+    backend: Backend,
     shared: std::sync::Arc<Shared>,
-    data_version: i64,
     looked: Instant,
+    /// Events that wait for a database that could not be reached, at most `keep`.
+    kept: Vec<Message>,
+    keep: usize,
+    /// Nobody knows whether the last transaction was committed.
+    is_uncertain: bool,
     /// Set once the file was found damaged.
     damage: Option<StoreError>,
 }
 
 impl Writer {
     /// Reads what the handles need to know before the thread starts.
-    pub(super) fn new(connection: Connection, shared: std::sync::Arc<Shared>) -> Result<Self, StoreError> {
-        let mut writer = Self { connection, shared, data_version: 0, looked: Instant::now(), damage: None };
-        writer.data_version = writer.number("PRAGMA data_version")?;
-        writer.refresh()?;
+    pub(super) fn new(
+        backend: Backend,
+        keep: usize,
+        shared: std::sync::Arc<Shared>,
+    ) -> Result<Self, StoreError> {
+        let keep = if backend.is_shared() { keep } else { 0 };
+        let (looked, kept) = (Instant::now(), Vec::new());
+        let mut writer = Self { backend, shared, looked, kept, keep, is_uncertain: false, damage: None };
+        writer.look()?;
         Ok(writer)
     }
 
@@ -171,26 +181,29 @@ impl Writer {
                         break;
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) if self.kept.is_empty() => {}
+                Err(RecvTimeoutError::Timeout) => self.commit(Vec::new()),
             }
             self.look_at_others();
         }
         while let Ok(message) = queue.try_recv() {
             self.commit(vec![message]);
         }
-        self.fold_in_the_wal();
-    }
-
-    /// After a clean stop the one file holds everything.
-    fn fold_in_the_wal(&self) {
-        if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            tracing::debug!(%error, "the write-ahead log stays beside the database");
+        if !self.kept.is_empty() {
+            self.commit(Vec::new());
         }
+        self.shared.dropped.fetch_add(self.kept.len() as u64, Ordering::Relaxed);
+        self.backend.close();
     }
 
     fn commit(&mut self, mut batch: Vec<Message>) {
         let jobs = batch.iter().filter(|message| !matches!(message, Message::Close)).count();
         self.shared.queued.fetch_sub(jobs, Ordering::Relaxed);
+        if !self.kept.is_empty() {
+            self.kept.append(&mut batch);
+            batch = std::mem::take(&mut self.kept);
+        }
+        self.is_uncertain = false;
         let result = match &self.damage {
             Some(damage) => Err(damage.clone()),
             None => self.transact(&mut batch),
@@ -207,6 +220,11 @@ impl Writer {
         for message in batch {
             match message {
                 Message::Job(job) => job.finish(outcome.clone()),
+                Message::Trace(trace)
+                    if outcome.is_err() && !self.is_uncertain && self.kept.len() < self.keep =>
+                {
+                    self.kept.push(Message::Trace(trace));
+                }
                 Message::Trace(trace) if outcome.is_err() || trace.seq.is_none() => {
                     self.shared.dropped.fetch_add(1, Ordering::Relaxed);
                 }
@@ -244,10 +262,13 @@ impl Writer {
     /// The batch in one transaction.
     fn transact(&mut self, batch: &mut [Message]) -> Result<Committed, StoreError> {
         // Where there is nothing beside the events, the transaction itself is what keeps them whole.
-        if batch.iter().all(is_trace)
-            && let Ok(committed) = self.attempt(batch, |log, batch| append_all(batch, log))
-        {
-            return Ok(committed);
+        if batch.iter().all(is_trace) {
+            match self.attempt(batch, |log, batch| append_all(batch, log)) {
+                Ok(committed) => return Ok(committed),
+                // They may be there, and twice would be worse than lost.
+                Err(error) if self.is_uncertain && self.backend.is_shared() => return Err(error),
+                Err(_) => self.is_uncertain = false,
+            }
         }
         batch.iter_mut().filter_map(trace_of).for_each(|trace| trace.seq = None);
         self.attempt(batch, |log, batch| {
@@ -266,15 +287,14 @@ impl Writer {
         batch: &mut [Message],
         work: impl FnOnce(&mut Log<'_>, &mut [Message]) -> Result<(), StoreError>,
     ) -> Result<Committed, StoreError> {
-        let tx = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(StoreError::sqlite("starting a transaction"))?;
+        let tx = self.backend.begin()?;
+        // Not before: while it waited others may have written.
         let at = now();
         let mut log = Log::new(tx, at);
         work(&mut log, batch)?;
         let committed = Committed { last: log.last(), fault: log.fault(), at, told: log.take_told() };
         let keys_changed = log.keys_changed;
+        self.is_uncertain = true;
         log.commit()?;
         if keys_changed {
             self.refresh_keys();
@@ -284,7 +304,7 @@ impl Writer {
 
     /// A damaged file is not written again: that could only make it worse. What can be read of it is read on.
     fn note_damage(&mut self, detail: String) {
-        let path = self.connection.path().unwrap_or_default().into();
+        let path = self.backend.file().into();
         let damage = StoreError::Damaged { path, detail };
         tracing::error!(error = %damage, "the database was damaged while in use: nothing more is written until a restart");
         self.damage = Some(damage);
@@ -308,38 +328,40 @@ impl Writer {
             return;
         }
         self.looked = Instant::now();
-        match self.number("PRAGMA data_version") {
-            Ok(version) if version != self.data_version => {
-                if let Err(error) = self.refresh() {
-                    tracing::warn!(%error, "cannot read the client keys anew");
-                } else {
-                    self.data_version = version;
-                }
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "cannot see whether the database changed"),
+        let looked = self.look();
+        if self.backend.is_shared() {
+            self.note_health(looked.as_ref().map(drop));
+        } else if let Err(error) = looked {
+            tracing::warn!(%error, "cannot see whether the database changed");
         }
     }
 
-    fn refresh(&self) -> Result<(), StoreError> {
-        self.shared.keys.store(load_keys(&self.connection)?.into());
-        let last = self.number("SELECT coalesce(max(seq), 0) FROM events")?;
-        self.shared.committed.send_replace(Seq(from_sql_int(last)));
+    fn look(&mut self) -> Result<(), StoreError> {
+        let may_lead = self.shared.follower.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let look = self.backend.look(may_lead)?;
+        let before = self.shared.epoch.swap(look.leads.unwrap_or(0), Ordering::Relaxed);
+        match look.leads {
+            Some(epoch) if epoch != before && self.backend.is_shared() => {
+                tracing::info!(
+                    epoch,
+                    "this replica leads from now on: it saves checkpoints and moves experiments"
+                );
+            }
+            None if before != 0 => tracing::info!(epoch = before, "this replica leads no longer"),
+            _ => {}
+        }
+        if let Some((keys, end)) = look.changed {
+            self.shared.keys.store(keys.into());
+            self.shared.committed.send_replace(end);
+        }
         Ok(())
     }
 
-    fn refresh_keys(&self) {
-        match load_keys(&self.connection) {
+    fn refresh_keys(&mut self) {
+        match self.backend.keys() {
             Ok(keys) => self.shared.keys.store(keys.into()),
             Err(error) => tracing::warn!(%error, "cannot read the client keys anew"),
         }
-    }
-
-    fn number(&self, sql: &'static str) -> Result<i64, StoreError> {
-        self.connection
-            .prepare_cached(sql)
-            .and_then(|mut q| q.query_row([], |row| row.get(0)))
-            .map_err(StoreError::sqlite("reading"))
     }
 }
 

@@ -146,7 +146,7 @@ async fn g3_a_conversation_stays_on_its_side_and_a_restart_keeps_the_stage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.db");
     let configured = |settings: &mut pointsman::config::Settings| {
-        settings.store.path.clone_from(&path);
+        settings.store.address = (&path).into();
         let experiment = Experiment {
             name: "try".into(),
             route: None,

@@ -21,7 +21,7 @@ use crate::support::{FakeUpstream, LEARNED, chat, config_text};
 const CLIENTS: usize = 6;
 
 /// Decision id and value of each report that was answered with 200.
-type Acknowledged = Arc<Mutex<HashMap<String, f64>>>;
+pub type Acknowledged = Arc<Mutex<HashMap<String, f64>>>;
 
 fn start(config: &Path) -> Child {
     Command::new(env!("CARGO_BIN_EXE_pointsman"))
@@ -65,7 +65,7 @@ async fn load(client: Client, base: String, worker: usize, acknowledged: Acknowl
     }
 }
 
-trait JsonBody {
+pub trait JsonBody {
     fn json_body(self, body: &Value) -> Self;
 }
 
@@ -76,7 +76,7 @@ impl JsonBody for reqwest::RequestBuilder {
 }
 
 /// Every acknowledged report is there once, with its value; no report of the log is there twice.
-fn check_log(store: &Store, acknowledged: &HashMap<String, f64>) -> usize {
+pub fn check_log(store: &Store, acknowledged: &HashMap<String, f64>) -> usize {
     for (id, value) in acknowledged {
         let record = store.record(&FeedbackRef::Decision(id.parse().unwrap()), None).unwrap();
         let values: Vec<_> =
@@ -98,7 +98,7 @@ fn check_log(store: &Store, acknowledged: &HashMap<String, f64>) -> usize {
 }
 
 /// The state of a restart (newest checkpoint and the rest of the log) is the fold of the whole log.
-fn check_state(store: &Store) {
+pub fn check_state(store: &Store) {
     let featurizer = Featurizer::built_in().unwrap();
     let (schema, prior) = (featurizer.schema().clone(), Arc::new(shipped(featurizer.schema()).unwrap()));
     let empty = LearnedState::with_prior(schema, prior, featurizer.dim(), Settings::DEFAULT).unwrap();
@@ -107,7 +107,12 @@ fn check_state(store: &Store) {
         LearnedState::from_bytes(bytes).map(|s| Box::new(s) as Box<dyn Learner>).map_err(|e| e.to_string())
     };
     let source = LearnerSource { make: &make, restore: &restore };
-    let end = Actor::start(store, &source, LearningOptions::default()).unwrap().stop().unwrap();
+    let learning = Actor::start(store, &source, LearningOptions::default()).unwrap();
+    while store.lead().is_none() {
+        // Of a store that replicas share: the lease of the one that led has to run out.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let end = learning.stop().unwrap();
     let restarted = store.checkpoints().unwrap().remove(0);
     assert_eq!(restarted.seq, end);
     let mut from_zero = empty.clone();

@@ -28,6 +28,7 @@ mod messages;
 mod outbound;
 mod refusals;
 mod reload;
+mod replicas;
 mod reproduces;
 mod secrets;
 mod sessions;

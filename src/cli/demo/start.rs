@@ -65,7 +65,7 @@ fn settings(spec: RouterSpec) -> Settings {
             shutdown_grace: Duration::from_secs(2),
             ..ServerSettings::default()
         },
-        store: StoreSettings { path: spec.database, store_prompts: StorePrompts::None },
+        store: StoreSettings { address: spec.database.into(), store_prompts: StorePrompts::None },
         // All traffic comes at once on this one machine: MiniLM would be what one watches.
         embedder: EmbedderSettings { kind: EmbedderKind::Adaptive, ..EmbedderSettings::default() },
         learning: LearningSettings::default(),

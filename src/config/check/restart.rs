@@ -42,7 +42,7 @@ impl Check<'_> {
     }
 
     fn store_and_embedder_stay(&self, raw: &RawConfig, before: &Settings, now: &Settings) {
-        self.stays("store.url", at(&raw.store.url), before.store.path == now.store.path);
+        self.stays("store.url", at(&raw.store.url), before.store.address == now.store.address);
         let (raw, old, new) = (&raw.embedder, &before.embedder, &now.embedder);
         let stays = |key: &str, place, same| self.stays(&format!("embedder.{key}"), place, same);
         // The time that a kind allows when nothing is written is no change of its own.

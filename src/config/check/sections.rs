@@ -13,6 +13,7 @@ use crate::config::settings::{
 };
 use crate::config::suggest::hint;
 use crate::policy::GuardSettings;
+use crate::store::{PASSWORD_ENV, StoreAddress};
 
 /// Overrides `server.listen`.
 pub(crate) const LISTEN_ENV: &str = "POINTSMAN_LISTEN";
@@ -89,9 +90,23 @@ impl Check<'_> {
 
     pub(in crate::config) fn store(&self, raw: &RawStore) -> StoreSettings {
         let default = StoreSettings::default();
-        let path = raw.url.as_ref().and_then(|url| self.sqlite_path(url)).unwrap_or(default.path);
+        let address = raw.url.as_ref().and_then(|url| self.address(url)).unwrap_or(default.address);
+        let address = match address {
+            StoreAddress::File(path) => self.folder.join(path).into(),
+            elsewhere @ StoreAddress::Postgres(_) => elsewhere,
+        };
         let store_prompts = raw.store_prompts.as_ref().map(|mode| self.store_prompts(mode));
-        StoreSettings { path: self.folder.join(path), store_prompts: store_prompts.unwrap_or_default() }
+        StoreSettings { address, store_prompts: store_prompts.unwrap_or_default() }
+    }
+
+    fn address(&self, url: &At<String>) -> Option<StoreAddress> {
+        if !StoreAddress::is_postgres(&url.value) {
+            return self.sqlite_path(url).map(StoreAddress::File);
+        }
+        let password = self.secret(PASSWORD_ENV);
+        StoreAddress::named(&url.value, password.as_deref())
+            .map_err(|message| self.source.fault(&url.place, message))
+            .ok()
     }
 
     fn sqlite_path(&self, url: &At<String>) -> Option<PathBuf> {
@@ -99,10 +114,10 @@ impl Check<'_> {
         let fault = |message: &str| self.source.fault(&url.place, message);
         let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:"));
         match path {
-            _ if text.starts_with("postgres") => {
-                fault("Postgres is not supported in this version; write `url = \"sqlite:pointsman.db\"`");
-            }
-            None => fault("must start with `sqlite:`; write for example `url = \"sqlite:pointsman.db\"`"),
+            None => fault(
+                "must start with `sqlite:` or `postgres://`; write for example `url = \"sqlite:pointsman.db\"`, or for several \
+                 replicas `url = \"postgres://USER@HOST/DATABASE\"`",
+            ),
             Some("" | ":memory:") => fault("must name a file, for example `url = \"sqlite:pointsman.db\"`"),
             Some(path) if path.contains('?') => fault("takes no options after `?`; name the file alone"),
             Some(path) => return Some(PathBuf::from(path)),

@@ -91,8 +91,9 @@ async fn a_checkpoint_that_the_learner_refuses_or_that_is_ahead_of_the_log_is_pa
     let (_folder, store) = temporary();
     write_log(&store, 0, 10).await;
     let end = *store.committed().borrow();
-    store.save_checkpoint(end, b"whole, but not of this learner".to_vec()).unwrap();
-    store.save_checkpoint(Seq(end.0 + 1), b"{}".to_vec()).unwrap();
+    let lead = store.lead().unwrap();
+    store.save_checkpoint(lead, end, b"whole, but not of this learner".to_vec()).unwrap();
+    store.save_checkpoint(lead, Seq(end.0 + 1), b"{}".to_vec()).unwrap();
     let handle = Actor::start(&store, &SOURCE, LearningOptions::default()).unwrap();
     handle.stop().unwrap();
     assert_eq!(handle.applied(), end);

@@ -1,10 +1,8 @@
 //! Accepting a comparison or a tie: two decisions of the same key, whichever order they are named in.
 
-use rusqlite::{OptionalExtension, params};
-
+use super::super::db::params;
 use super::super::log::Log;
 use super::super::readers::{Found, find};
-use super::super::rows::sql_int;
 use super::super::{FeedbackRejected, StoreError};
 use super::{
     LEARNED_METRIC, Logged, Receipt, ReceiptKind, Report, Standing, draft, logged, next_tick, remember_key,
@@ -34,7 +32,7 @@ pub(in crate::store) fn accept(
     log: &mut Log<'_>,
     item: NewComparison,
 ) -> Result<Result<Receipt, FeedbackRejected>, StoreError> {
-    let look = |to| find(log.tx(), to, item.by.as_ref()).map_err(StoreError::sqlite("finding a decision"));
+    let look = |to| find(log.db(), to, item.by.as_ref()).map_err(StoreError::doing("finding a decision"));
     let (Some(one), Some(other)) = (look(&item.one)?, look(&item.other)?) else {
         return Ok(Err(FeedbackRejected::NotFound));
     };
@@ -92,30 +90,22 @@ fn fresh(
 fn write(log: &mut Log<'_>, feedback: Feedback, kind: ReceiptKind) -> Result<Receipt, StoreError> {
     let seq = log.append(EventBody::Feedback(Box::new(feedback.clone())))?;
     let second = feedback.versus.as_ref().map(|v| *v.decision.as_bytes());
-    log.tx()
-        .prepare_cached(
-            "INSERT OR REPLACE INTO comparisons (first, second, name, source, seq) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )
-        .and_then(|mut insert| {
-            let (first, source) = (feedback.decision.as_bytes(), feedback.source.as_str());
-            insert.execute(params![first, second, feedback.name, source, sql_int(seq.0)])
-        })
-        .map_err(StoreError::sqlite("indexing a comparison"))?;
+    let sql = "INSERT INTO comparisons (first, second, name, source, seq) VALUES (?1, ?2, ?3, ?4, ?5)
+               ON CONFLICT (first, second, name, source) DO UPDATE SET seq = excluded.seq";
+    let (first, source) = (feedback.decision.as_bytes(), feedback.source.as_str());
+    log.db()
+        .execute(sql, params![first, second.as_ref(), &feedback.name, source, seq.0])
+        .map_err(StoreError::doing("indexing a comparison"))?;
     remember_key(log, &feedback, seq)?;
     Ok(Receipt::of(&feedback, seq, kind))
 }
 
 fn current(log: &Log<'_>, feedback: &Feedback, second: &Found) -> Result<Option<Logged>, StoreError> {
+    let sql = "SELECT seq FROM comparisons WHERE first = ?1 AND second = ?2 AND name = ?3 AND source = ?4";
+    let (first, source) = (feedback.decision.as_bytes(), feedback.source.as_str());
     let seq: Option<i64> = log
-        .tx()
-        .prepare_cached(
-            "SELECT seq FROM comparisons WHERE first = ?1 AND second = ?2 AND name = ?3 AND source = ?4",
-        )
-        .and_then(|mut select| {
-            let (first, source) = (feedback.decision.as_bytes(), feedback.source.as_str());
-            let bound = params![first, second.id.as_bytes(), feedback.name, source];
-            select.query_row(bound, |row| row.get(0)).optional()
-        })
-        .map_err(StoreError::sqlite("finding a comparison"))?;
+        .db()
+        .first(sql, params![first, second.id.as_bytes(), &feedback.name, source], |row| row.get(0))
+        .map_err(StoreError::doing("finding a comparison"))?;
     seq.map(|seq| logged(log, seq)).transpose()
 }

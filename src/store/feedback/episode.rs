@@ -1,10 +1,9 @@
 //! Accepting the rating of a whole session: its weight is spread evenly over the session's decisions.
 
-use rusqlite::{OptionalExtension, params};
-
+use super::super::db::params;
 use super::super::log::Log;
-use super::super::readers::find;
-use super::super::rows::{decision_id, from_sql_int, sql_int};
+use super::super::readers::{find, session_decisions};
+use super::super::rows::{from_sql_int, sql_int};
 use super::super::{FeedbackRejected, StoreError};
 use super::{
     LEARNED_METRIC, Logged, Receipt, ReceiptKind, Report, Standing, draft, logged, next_tick, remember_key,
@@ -49,8 +48,8 @@ pub(in crate::store) fn accept(
     if let Standing::Settled(answer) = standing(log, &whole, head)? {
         return Ok(answer);
     }
-    let found = find(log.tx(), &FeedbackRef::Decision(latest), item.by.as_ref());
-    let found = found.map_err(StoreError::sqlite("finding a decision"))?;
+    let found = find(log.db(), &FeedbackRef::Decision(latest), item.by.as_ref());
+    let found = found.map_err(StoreError::doing("finding a decision"))?;
     if found.is_some_and(|f| f.is_closed(log, item.within_ms)) {
         return Ok(Err(FeedbackRejected::Closed));
     }
@@ -74,8 +73,8 @@ fn fresh(log: &mut Log<'_>, whole: &Feedback, decisions: &[DecisionId]) -> Resul
     let mut steps = Vec::with_capacity(decisions.len());
     for decision in decisions {
         let mut step = Feedback { decision: *decision, ..whole.clone() };
-        let found = find(log.tx(), &FeedbackRef::Decision(*decision), None)
-            .map_err(StoreError::sqlite("finding a decision"))?;
+        let found = find(log.db(), &FeedbackRef::Decision(*decision), None)
+            .map_err(StoreError::doing("finding a decision"))?;
         if let Some((arm, learnable)) = found.map(|f| f.credit()) {
             if learnable && step.name == LEARNED_METRIC && step.value.is_some() {
                 step.tick = next_tick(log, arm.as_str())?;
@@ -96,33 +95,26 @@ fn write(log: &mut Log<'_>, steps: Vec<Feedback>, kind: ReceiptKind) -> Result<R
         head.get_or_insert((seq, step));
     }
     let Some((seq, first)) = head else { return Err(StoreError::Closed) };
-    log.tx()
-        .prepare_cached(
-            "INSERT OR REPLACE INTO episodes (scope, session, name, source, seq, steps) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )
-        .and_then(|mut insert| {
-            let session = first.episode.as_ref().map(|e| e.session.as_str());
-            let (name, source) = (first.name.as_str(), first.source.as_str());
-            let steps = sql_int(count as u64);
-            insert.execute(params![scope(&first), session, name, source, sql_int(seq.0), steps])
-        })
-        .map_err(StoreError::sqlite("indexing an episode"))?;
+    let sql = "INSERT INTO episodes (scope, session, name, source, seq, steps) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT (scope, session, name, source) DO UPDATE SET seq = excluded.seq, steps = excluded.steps";
+    let session = first.episode.as_ref().map(|e| e.session.as_str());
+    let (name, source) = (first.name.as_str(), first.source.as_str());
+    log.db()
+        .execute(sql, params![scope(&first), session, name, source, seq.0, count as u64])
+        .map_err(StoreError::doing("indexing an episode"))?;
     remember_key(log, &first, seq)?;
     Ok(Receipt::of(&first, seq, kind))
 }
 
 /// The steps of the report that holds now for the same session, name and source.
 fn current(log: &Log<'_>, whole: &Feedback, session: &str) -> Result<Option<Vec<Logged>>, StoreError> {
+    let sql =
+        "SELECT seq, steps FROM episodes WHERE scope = ?1 AND session = ?2 AND name = ?3 AND source = ?4";
+    let bound = params![scope(whole), session, &whole.name, whole.source.as_str()];
     let held: Option<(i64, i64)> = log
-        .tx()
-        .prepare_cached(
-            "SELECT seq, steps FROM episodes WHERE scope = ?1 AND session = ?2 AND name = ?3 AND source = ?4",
-        )
-        .and_then(|mut select| {
-            let bound = params![scope(whole), session, whole.name, whole.source.as_str()];
-            select.query_row(bound, |row| Ok((row.get(0)?, row.get(1)?))).optional()
-        })
-        .map_err(StoreError::sqlite("finding an episode"))?;
+        .db()
+        .first(sql, bound, |row| Ok((row.get(0)?, row.get(1)?)))
+        .map_err(StoreError::doing("finding an episode"))?;
     let Some((seq, steps)) = held else { return Ok(None) };
     let rows = from_sql_int(seq)..from_sql_int(seq) + from_sql_int(steps);
     rows.map(|seq| logged(log, sql_int(seq))).collect::<Result<Vec<_>, _>>().map(Some)
@@ -130,16 +122,8 @@ fn current(log: &Log<'_>, whole: &Feedback, session: &str) -> Result<Option<Vec<
 
 /// The session's latest decisions, oldest first.
 fn session(log: &Log<'_>, item: &NewEpisode) -> Result<Vec<DecisionId>, StoreError> {
-    let mut decisions: Vec<DecisionId> = log
-        .tx()
-        .prepare_cached(
-            "SELECT id FROM decisions WHERE session = ?1 AND (?2 IS NULL OR key_id IS ?2) ORDER BY seq DESC LIMIT ?3",
-        )
-        .and_then(|mut select| {
-            let bound = params![item.session, item.by.as_ref().map(|k| k.as_str()), MOST_STEPS];
-            select.query_map(bound, |row| row.get(0).map(decision_id))?.collect()
-        })
-        .map_err(StoreError::sqlite("finding a session"))?;
+    let mut decisions = session_decisions(log.db(), &item.session, item.by.as_ref(), MOST_STEPS.into())
+        .map_err(StoreError::doing("finding a session"))?;
     decisions.reverse();
     Ok(decisions)
 }

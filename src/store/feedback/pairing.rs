@@ -1,8 +1,7 @@
 //! Which ratings meet on one decision: a person's, and those of everything else. The learner calibrates the others on such pairs.
 
-use rusqlite::{OptionalExtension, params};
-
 use super::super::StoreError;
+use super::super::db::params;
 use super::super::log::Log;
 use super::{LEARNED_METRIC, logged};
 use crate::domain::{Feedback, Overlap, Source};
@@ -31,15 +30,9 @@ pub(super) fn counterparts(log: &Log<'_>, feedback: &Feedback) -> Result<Vec<Ove
 }
 
 fn holding(log: &Log<'_>, feedback: &Feedback, source: Source) -> Result<Option<Box<Feedback>>, StoreError> {
-    let seq: Option<i64> = log
-        .tx()
-        .prepare_cached(
-            "SELECT seq FROM reports WHERE decision = ?1 AND name = ?2 AND source = ?3 AND rated = 1",
-        )
-        .and_then(|mut select| {
-            let bound = params![feedback.decision.as_bytes(), LEARNED_METRIC, source.as_str()];
-            select.query_row(bound, |row| row.get(0)).optional()
-        })
-        .map_err(StoreError::sqlite("finding a counterpart"))?;
+    let sql = "SELECT seq FROM reports WHERE decision = ?1 AND name = ?2 AND source = ?3 AND rated = 1";
+    let bound = params![feedback.decision.as_bytes(), LEARNED_METRIC, source.as_str()];
+    let seq: Option<i64> =
+        log.db().first(sql, bound, |row| row.get(0)).map_err(StoreError::doing("finding a counterpart"))?;
     Ok(seq.map(|seq| logged(log, seq)).transpose()?.map(|(_, feedback)| feedback))
 }

@@ -28,8 +28,8 @@ async fn d2_a_full_disk_fails_feedback_counts_the_lost_and_recovers() {
     serve(&store, 1, "a", "a").await;
     let limit = |sql: &'static str| {
         store.perform(move |log| {
-            let allowed = log.tx().query_row(sql, [], |row| row.get::<_, i64>(0));
-            allowed.map_err(StoreError::sqlite("limiting the size"))
+            let allowed = log.db().first(sql, &[], |row| row.get::<i64>(0));
+            allowed.map_err(StoreError::doing("limiting the size"))
         })
     };
     limit("PRAGMA max_page_count = 1").await.unwrap();
@@ -151,7 +151,11 @@ fn d5_a_migration_that_was_cut_off_is_done_again() {
 /// The schema's steps as they are shipped, in order.
 fn schema() -> Vec<String> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/schema");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
     files.sort();
     files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()
 }

@@ -5,6 +5,7 @@ mod feedback;
 mod keys;
 mod ledger;
 mod log;
+mod postgres;
 mod subjects;
 mod tail;
 

@@ -92,7 +92,17 @@ impl Binary {
     }
 
     pub fn terminate(&self) {
-        assert!(Command::new("kill").args(["-TERM", &self.pid()]).status().unwrap().success());
+        self.signal("-TERM");
+    }
+
+    /// `-STOP`, `-CONT` ...
+    pub fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.pid()]).status().unwrap().success());
+    }
+
+    /// What it has logged so far.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     /// Its exit code and all that it logged.

@@ -1,6 +1,8 @@
 //! `TestApp`: the application of `app::start` over loopback, and a client for it.
 
 pub mod binary;
+#[expect(dead_code, reason = "the store's own tests use the rest of it")]
+pub mod postgres;
 pub mod rogue;
 pub mod upstream;
 
