@@ -4,8 +4,8 @@
 use sha2::{Digest, Sha256};
 
 use super::db::params;
+use super::queue::Work;
 use super::rows::from_sql_int;
-use super::writer::Work;
 use super::{Lead, Store, StoreError};
 use crate::domain::Seq;
 

@@ -16,9 +16,10 @@ use super::feedback::{
 };
 use super::keys::KeyTable;
 use super::log::Log;
+use super::queue::{Job, Message, Reply, Trace, Work};
 use super::readers::Readers;
 use super::tail::Tail;
-use super::writer::{Job, Message, Reply, Shared, Trace, Work, Writer};
+use super::writer::{Shared, Writer};
 use super::{FeedbackRejected, StoreError};
 use crate::domain::{EventBody, Seq};
 

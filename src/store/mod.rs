@@ -36,6 +36,7 @@ mod log;
 mod open;
 mod policies;
 mod postgres;
+mod queue;
 mod readers;
 mod rows;
 mod tail;
