@@ -60,9 +60,13 @@ fn give(stakes: &Stakes<'_>, top: f64, new: &[usize], room: &Exploration, p: &mu
     let sum: f64 = p.iter().sum();
     let loss: f64 = new.iter().map(|k| p[*k] * (top - stakes.utilities[*k]).max(0.0)).sum();
     let most = MOST.min(room.share).max(0.0);
-    let part = |most: f64, is: f64| if is > most { most / is } else { 1.0 };
     let part = part(most, sum).min(part(room.max_expected_loss, loss));
     p.iter_mut().for_each(|p| *p *= part);
+}
+
+/// By what `is` has to be multiplied to be no more than `most`.
+fn part(most: f64, is: f64) -> f64 {
+    if is > most { most / is } else { 1.0 }
 }
 
 /// What the chance of an arm to be the best goes by; shapes `[k]`.
@@ -96,7 +100,6 @@ pub fn raise(stakes: &Stakes<'_>, best: usize, hopes: &Hopes<'_>, exploration: &
     let by_loss = (exploration.max_expected_loss - lost).max(0.0);
     let by_share = (exploration.share.min(1.0 - LEAST_OF_BEST) - (1.0 - p[best])).max(0.0);
     let all: f64 = lifts.iter().sum();
-    let part = |most: f64, is: f64| if is > most { most / is } else { 1.0 };
     let part = part(by_loss, more).min(part(by_share, all));
     p.iter_mut().zip(&lifts).for_each(|(p, lift)| *p += part * lift);
     p[best] -= part * all;

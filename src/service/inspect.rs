@@ -67,10 +67,9 @@ impl Service {
     pub async fn decision(&self, id: &str, caller: &Caller) -> Result<DecisionView, ServiceError> {
         let to = reference(id);
         let mut record = self.record(to.clone(), caller).await;
-        // It may be of this moment, and wait with others to be written.
-        if record.as_ref().is_none_or(|record| record.completed.is_none())
-            && self.store.settled().await.is_ok()
-        {
+        // It, or its end, may be of this moment and wait with others to be written. Where nothing was called there is no end.
+        let is_whole = |record: &Record| record.completed.is_some() || record.decision.decision_only;
+        if !record.as_ref().is_some_and(is_whole) && self.store.settled().await.is_ok() {
             record = self.record(to, caller).await;
         }
         let Some(record) = record else {

@@ -122,8 +122,7 @@ impl PostgresUrl {
 }
 
 fn unescaped(text: &str) -> Result<String, String> {
-    let pair = [("v", text)];
-    let query = format!("{}={}", pair[0].0, pair[0].1.replace('+', "%2B"));
+    let query = format!("v={}", text.replace('+', "%2B"));
     let found = url::form_urlencoded::parse(query.as_bytes()).next().map(|(_, value)| value.into_owned());
     found.filter(|path| !path.is_empty()).ok_or_else(|| "sslrootcert must name a file".to_owned())
 }

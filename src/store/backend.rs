@@ -66,7 +66,6 @@ impl Backend {
 
     /// Looks what others did. With `may_lead` it renews or takes the lease.
     pub(super) fn look(&mut self, may_lead: bool) -> Result<Look, StoreError> {
-        let fault = StoreError::doing("looking what others did");
         match self {
             Self::Sqlite { connection, data_version } => {
                 let db = Db::Sqlite(connection);
@@ -82,6 +81,7 @@ impl Backend {
                 let now = number(db, "SELECT seq FROM log_end")?;
                 let changed = (*end != Some(now)).then(|| state(db)).transpose()?;
                 *end = Some(now);
+                let fault = StoreError::doing("looking what others did");
                 let leads = if may_lead { lease.renew(session).map_err(fault)? } else { None };
                 Ok(Look { changed, leads })
             }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::join_all;
-use pointsman::domain::{FeedbackRef, Seq};
+use pointsman::domain::{FeedbackRef, Seq, hex};
 use pointsman::store::{Store, StoreAddress, StoreOptions};
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
@@ -36,6 +36,12 @@ fn home(upstream: &FakeUpstream, url: &str) -> Home {
     assert!(text.contains(&of_file));
     std::fs::write(&home.config, text.replace(&of_file, url)).unwrap();
     home
+}
+
+/// A database of the test's own in the server that all share, and an upstream. `None`: there is no server, which is told.
+async fn stage(test: &str) -> Option<(String, FakeUpstream)> {
+    let url = shared(test)?.database(test);
+    Some((url, FakeUpstream::start().await))
 }
 
 impl Replica {
@@ -101,9 +107,7 @@ async fn with_store<T: Send + 'static>(url: &str, look: impl FnOnce(&Store) -> T
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r1_any_replica_takes_feedback_on_any_decision_and_one_that_dies_takes_nothing_with_it() {
-    let Some(server) = shared("r1_any_replica") else { return };
-    let url = server.database("r1_any_replica");
-    let upstream = FakeUpstream::start().await;
+    let Some((url, upstream)) = stage("r1_any_replica").await else { return };
     let home = home(&upstream, &url);
     let replicas = join_all((0..3).map(|_| Replica::start(&home))).await;
     let mut reported = Vec::new();
@@ -143,9 +147,7 @@ async fn r1_any_replica_takes_feedback_on_any_decision_and_one_that_dies_takes_n
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r1_a_key_made_on_one_replica_opens_and_once_revoked_closes_the_others() {
-    let Some(server) = shared("r1_a_key") else { return };
-    let url = server.database("r1_a_key");
-    let upstream = FakeUpstream::start().await;
+    let Some((url, upstream)) = stage("r1_a_key").await else { return };
     let home = home(&upstream, &url);
     let replicas = join_all((0..2).map(|_| Replica::start(&home))).await;
     let keys = |args: &[&str]| {
@@ -224,9 +226,7 @@ fn tried<T>(result: reqwest::Result<T>, is_dying: &AtomicBool) -> Option<T> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r2_the_leader_killed_under_load_again_and_again_loses_and_doubles_nothing() {
     let kills: usize = std::env::var("POINTSMAN_LEADER_KILLS").map_or(8, |k| k.parse().unwrap());
-    let Some(server) = shared("r2_the_leader_killed") else { return };
-    let url = server.database("r2_the_leader_killed");
-    let upstream = FakeUpstream::start().await;
+    let Some((url, upstream)) = stage("r2_the_leader_killed").await else { return };
     let homes: Vec<Home> = (0..3).map(|_| home(&upstream, &url)).collect();
     let mut replicas = Vec::new();
     for home in &homes {
@@ -283,9 +283,7 @@ async fn r2_the_leader_killed_under_load_again_and_again_loses_and_doubles_nothi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r3_a_leader_that_was_stopped_and_wakes_up_leads_no_longer_and_holds_up_nobody() {
-    let Some(server) = shared("r3_a_leader_stopped") else { return };
-    let url = server.database("r3_a_leader_stopped");
-    let upstream = FakeUpstream::start().await;
+    let Some((url, upstream)) = stage("r3_a_leader_stopped").await else { return };
     let home = home(&upstream, &url);
     let replicas = join_all((0..2).map(|_| Replica::start(&home))).await;
     let first = leader_other_than(&url, "").await;
@@ -320,9 +318,7 @@ async fn r3_a_leader_that_was_stopped_and_wakes_up_leads_no_longer_and_holds_up_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r4_a_state_of_a_newer_version_is_refused_and_learning_resumes_from_what_is_known() {
-    let Some(server) = shared("r4_a_newer_state") else { return };
-    let url = server.database("r4_a_newer_state");
-    let upstream = FakeUpstream::start().await;
+    let Some((url, upstream)) = stage("r4_a_newer_state").await else { return };
     let home = home(&upstream, &url);
     let replica = Replica::start(&home).await;
     for _ in 0..5 {
@@ -342,7 +338,6 @@ async fn r4_a_state_of_a_newer_version_is_refused_and_learning_resumes_from_what
     let magic = state.windows(2).position(|w| w[1] < 32).expect("the version ends the magic") + 1;
     state[magic] += 1;
     let sum = Sha256::new().chain_update(seq.0.to_le_bytes()).chain_update(&state).finalize();
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
     let (state, sum) = (hex(&state), hex(&sum));
     query(
         &url,
